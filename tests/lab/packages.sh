@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+# packages.sh: what a bare Debian 12 lacks, for sourcing by fixtures/demo.sh and tests/run.sh. Not a program.
+# shellcheck shell=sh disable=SC2034
+
+build_packages="ninja-build cmake gcc libc6-dev pkg-config libarchive-dev libxxhash-dev libtalloc-dev libsqlite3-dev
+    libpcre2-dev libgmime-3.0-dev libjansson-dev libc-ares-dev libpsl-dev"
+test_packages="clang libclang-rt-14-dev libcmocka-dev postfix python3 m4 zstd procps"
+
+# install_packages NAME...: install those that are missing. Postfix neither starts nor gets a configuration of its own:
+# for the time of the installation a policy-rc.d forbids daemons, unless the machine has one already.
+install_packages() {
+    missing=
+    for package in "$@"; do
+        dpkg-query -W -f '${Status}' "$package" 2> /dev/null | grep -q ' installed$' || missing="$missing $package"
+    done
+    [ -n "$missing" ] || return 0
+    [ "$(id -u)" = 0 ] || { echo "missing packages, and only root can install them:$missing" >&2; return 77; }
+    echo "installing:$missing" >&2
+    policy=/usr/sbin/policy-rc.d
+    if [ -e "$policy" ]; then policy=; else printf '#!/bin/sh\nexit 101\n' > "$policy" && chmod 755 "$policy"; fi
+    status=0
+    {
+        apt-get update &&
+            echo 'postfix postfix/main_mailer_type select No configuration' | debconf-set-selections &&
+            # shellcheck disable=SC2086
+            DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $missing
+    } > "${TMPDIR:-/tmp}/qsurgeon-apt.$$" 2>&1 < /dev/null || status=$?
+    [ $status = 0 ] || tail -n 20 "${TMPDIR:-/tmp}/qsurgeon-apt.$$" >&2
+    rm -f "${TMPDIR:-/tmp}/qsurgeon-apt.$$" ${policy:+"$policy"}
+    return $status
+}
