@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A driver reads one MTA's queue and describes it. It never changes anything.
+ *
+ * To add an MTA: a folder formats/<name>/ (layout, records, envelope, config), one line in formats/format.c, real
+ * captured queue files in fixtures/<name>/, a unit test tests/unit/test_<name>.c, a fuzz target tests/fuzz/.
+ *
+ * Threads: discover, open, next and close are called by one thread. read and content may be called by any number of
+ * threads at once on the same open queue, each with a qs_reader of its own. */
+#ifndef QSURGEON_FORMAT_H
+#define QSURGEON_FORMAT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <talloc.h>
+
+#include "qsurgeon/reader.h"
+#include "qsurgeon/site.h"
+#include "qsurgeon/status.h"
+#include "qsurgeon/text.h"
+
+struct qs_format;
+
+/* One queue on this machine, or an offline copy of one. Strings are talloc children of the instance. */
+struct qs_instance {
+    const struct qs_format *format;
+    const char *name;           /* "postfix", the multi_instance_name, "mqueue", "mqueue-client" */
+    const char *queue_dir;      /* absolute or as the user gave it */
+    const char *config;         /* configuration directory (Postfix) or file (sendmail); NULL: none known */
+    const char *evidence;       /* why we believe that this is such a queue, in words */
+};
+
+/* What the user said about where to look; NULL where nothing was said. */
+struct qs_place {
+    const char *queue_dir;
+    const char *config;
+};
+
+/* A message's file as the directory shows it. */
+struct qs_entry {
+    const char *id;             /* queue ID, validated: alphanumerics (and '_'), bounded length */
+    uint32_t dir;               /* number of the directory, private to the driver */
+    uint32_t kind;              /* private to the driver (sendmail: q, h, Q) */
+    uint64_t inode;
+};
+
+enum qs_recipient_state {
+    QS_RCPT_TODO,               /* waits for delivery */
+    QS_RCPT_DONE,               /* delivered, or bounced and logged */
+    QS_RCPT_CANCELLED,          /* taken off the message */
+};
+
+/* A recipient as the queue file has it; spans point into the reader. */
+struct qs_recipient_text {
+    struct qs_span address;     /* internal (unquoted) form */
+    struct qs_span original;    /* as the client gave it, where that differs; or empty */
+    struct qs_span reason;      /* last delivery result in words, or empty */
+    enum qs_recipient_state state;
+    unsigned notify;            /* DSN NOTIFY bits as Postfix numbers them: 1 never, 2 success, 4 failure, 8 delay */
+};
+
+enum {                          /* qs_envelope.flags */
+    QS_ENV_HELD = 1 << 0,           /* hold queue, or quarantined */
+    QS_ENV_LOST = 1 << 1,           /* corrupt (Postfix) or lost Qf (sendmail) */
+    QS_ENV_FORCED_EXPIRE = 1 << 2,
+    QS_ENV_EDITED = 1 << 3,         /* edited in place by a milter: pointer records */
+    QS_ENV_UTF8 = 1 << 4,           /* SMTPUTF8 */
+    QS_ENV_LOCAL = 1 << 5,          /* submitted by a local program, not over the network */
+    QS_ENV_BOUNCE_PENDING = 1 << 6, /* a bounce log waits to be reported */
+    QS_ENV_NO_BODY = 1 << 7,        /* sendmail: the df is missing */
+    QS_ENV_RESPONSE = 1 << 8,       /* sendmail F flag r: the MTA's own bounce */
+};
+
+/* Everything that the envelope says. Spans point into the reader and live until its next use. Empty span: not there. */
+struct qs_envelope {
+    const char *queue_name;     /* constant or owned by the open queue: "deferred", "hold", ...; sendmail: the queue
+                                   group, "quarantine" for hf, "lost" for Qf */
+    uint64_t size;              /* message size in bytes, as postqueue and mailq show it */
+    int64_t arrival;            /* seconds since 1970 */
+    int64_t created;            /* base of expiry; 0: as arrival */
+    int64_t next_try;           /* Postfix: mtime of the file; sendmail: last attempt (K), 0 never */
+    uint64_t attempts;          /* sendmail N; Postfix does not count: 0 */
+    unsigned flags;
+    struct qs_span sender;      /* empty: null sender */
+    struct qs_span client_address, client_name, helo, protocol;
+    struct qs_span sasl_username;
+    struct qs_span origin_id;   /* queue ID before an after-queue filter (Postfix log_ident) */
+    struct qs_span envelope_id; /* DSN ENVID */
+    struct qs_span hold_reason; /* sendmail q line */
+    struct qs_span status;      /* sendmail M line of the message */
+    struct qs_span full_name;   /* Postfix F record */
+    int64_t local_uid;          /* submitting user where known, else -1 */
+    const struct qs_recipient_text *recipients;
+    size_t recipient_count;     /* all states */
+    size_t recipients_left_out; /* beyond the cap on recipients */
+    char finding[160];          /* first thing found odd but survivable, or "" */
+};
+
+enum { QS_RECIPIENTS_MAX = 200000 };    /* kept of one message; the rest is counted */
+
+struct qs_queue;                /* an open queue, private to its driver; a talloc object */
+
+struct qs_format {
+    const char *name;           /* "postfix" */
+    const char *summary;
+
+    /* Is queue_dir laid out as this MTA's queue? Reads directory entries and at most a few files. On true, *evidence is
+     * a sentence for people, a child of parent. */
+    bool (*probe)(TALLOC_CTX *parent, const char *queue_dir, const char **evidence);
+
+    /* The instances on this machine by the MTA's own configuration, or the one that `place` names. An offline copy
+     * needs no MTA installed. *list is a talloc array under parent. None found: QS_OK and count 0. QS_CONFIG: the
+     * configuration that the user named cannot be read. */
+    enum qs_status (*discover)(TALLOC_CTX *parent, const struct qs_place *place, struct qs_instance ***list,
+                               size_t *count, struct qs_error *err);
+
+    /* Opens directory descriptors; learns hashing and ID style. QS_NOPERM names the missing privilege. QS_NOQUEUE. */
+    enum qs_status (*open)(TALLOC_CTX *parent, const struct qs_instance *instance, struct qs_queue **out,
+                           struct qs_error *err);
+
+    /* The next message of the queue, in directory order; e->id lives until the next call. What is not a message (wrong
+     * name, directory, link, FIFO) gives QS_SKIP with a text when it is worth a line in the report, and is passed over
+     * otherwise. A sub-directory that cannot be read: QS_NOPERM with a text, and the walk goes on at the next call.
+     * QS_END. */
+    enum qs_status (*next)(struct qs_queue *queue, struct qs_entry *e, struct qs_error *err);
+
+    /* Reads the envelope. A message that moved to another directory is looked for there once, and e->dir follows it.
+     * QS_GONE: left the queue. QS_SKIP: still being written. QS_DATA: damaged, the text says where. QS_NOPERM. QS_IO. */
+    enum qs_status (*read)(const struct qs_queue *queue, struct qs_entry *e, struct qs_reader *reader,
+                           struct qs_envelope *out, struct qs_error *err);
+
+    /* After read() with the same reader: header and body as RFC 5322 bytes with LF line ends, at most `cap` of them, in
+     * reader->content. *whole is false when there is more. Envelope spans stay valid. */
+    enum qs_status (*content)(const struct qs_queue *queue, const struct qs_entry *e, struct qs_reader *reader,
+                              size_t cap, struct qs_span *out, bool *whole, struct qs_error *err);
+
+    /* Adds what the MTA's configuration says of this host to *site (strings under site). Missing tools or
+     * configuration add nothing: QS_OK. */
+    enum qs_status (*site)(const struct qs_instance *instance, struct qs_site *site, struct qs_error *err);
+};
+
+/* All drivers: a counted table. */
+extern const struct qs_format *const qs_formats[];
+extern const size_t qs_format_count;
+
+const struct qs_format *qs_format_by_name(const char *name);    /* NULL: unknown */
+
+/* The instances that the words of the user mean: mta (NULL: any) and place. Two drivers claiming the same directory:
+ * QS_USAGE, the text asks for --mta. Nothing found: QS_NOQUEUE with a text that says where was looked. */
+enum qs_status qs_format_discover(TALLOC_CTX *parent, const char *mta, const struct qs_place *place,
+                                  struct qs_instance ***list, size_t *count, struct qs_error *err) QS_MUST_CHECK;
+
+#endif

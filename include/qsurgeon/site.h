@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What this host is and serves: read from the MTA by a driver, from a file, or learnt from the queue itself. */
+#ifndef QSURGEON_SITE_H
+#define QSURGEON_SITE_H
+
+#include <stddef.h>
+#include <talloc.h>
+
+/* Lists are talloc arrays of strings, children of the site; names in lower case without a final dot.
+ * Everything may be empty: then the verdicts stand on the queue alone. */
+struct qs_site {
+    const char *hostname;
+    char **local_domains;       /* delivered here (mydestination, virtual domains, class w) */
+    size_t local_count;
+    char **relay_domains;       /* relayed for others (relay_domains, class R) */
+    size_t relay_count;
+    char **networks;            /* trusted clients, CIDR (mynetworks) */
+    size_t network_count;
+};
+
+/* An empty site under `parent`; NULL when memory is out. */
+struct qs_site *qs_site_new(TALLOC_CTX *parent);
+
+#endif
