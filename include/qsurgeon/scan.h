@@ -138,6 +138,10 @@ typedef bool (*qs_scan_progress)(void *data, uint64_t done, uint64_t listed);
 enum qs_status qs_scan_run(struct qs_scan *scan, qs_scan_progress progress, void *data,
                            struct qs_error *err) QS_MUST_CHECK;
 
+/* For a loader of saved scans: a queue that is known by name only; *index is its place in scan->queues. QS_NOMEM. */
+enum qs_status qs_scan_add_saved(struct qs_scan *scan, const char *name, uint16_t *index,
+                                 struct qs_error *err) QS_MUST_CHECK;
+
 /* For a loader of saved scans: room for `more` messages at the end of scan->messages, zeroed, and recipients that live as
  * long as the scan. NULL: out of memory. */
 struct qs_message *qs_scan_append(struct qs_scan *scan, uint32_t more);

@@ -49,9 +49,9 @@ size_t qs_text_columns(struct qs_span safe);
 /* The longest prefix of the safe text that takes at most `columns`; returns its bytes. */
 size_t qs_text_fit(struct qs_span safe, size_t columns);
 
-/* "1.2k", "345", "12M" style with at most 5 characters; and ages "45s", "12m", "3h", "2d". Return `to`. */
-char *qs_format_count(char to[8], uint64_t n);
-char *qs_format_bytes(char to[8], uint64_t n);
-char *qs_format_age(char to[8], int64_t seconds);
+/* "1.2k", "345", "12M" style with at most 5 characters; ages "45s", "12m", "3h", "2d". Return `to`. */
+char *qs_text_count(char to[8], uint64_t n);
+char *qs_text_bytes(char to[8], uint64_t n);
+char *qs_text_age(char to[8], int64_t seconds);
 
 #endif

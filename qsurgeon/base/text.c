@@ -314,18 +314,18 @@ static char *format_units(char to[8], uint64_t n, unsigned step)
     return to;
 }
 
-char *qs_format_count(char to[8], uint64_t n)
+char *qs_text_count(char to[8], uint64_t n)
 {
     return format_units(to, n, 1000);
 }
 
-char *qs_format_bytes(char to[8], uint64_t n)
+char *qs_text_bytes(char to[8], uint64_t n)
 {
     return format_units(to, n, 1024);
 }
 
 /* Full units only; a negative age (a clock that was wrong) keeps its sign. */
-char *qs_format_age(char to[8], int64_t seconds)
+char *qs_text_age(char to[8], int64_t seconds)
 {
     static const struct {
         uint64_t seconds, below;
