@@ -1,0 +1,427 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Grouping by text. The same small step, assign(), runs three times:
+ *
+ *   1. points (distinct sketches) among themselves: each joins the leader it resembles most, or leads;
+ *   2. the consensus sketches of the groups among themselves: parts of one campaign that met different leaders join;
+ *   3. points again, to the consensus sketches first: noise that a spammer adds differs in each message, so the most
+ *      frequent value of each bin is the campaign without its noise, and the border of a group no longer hangs on which
+ *      member happened to lead.
+ *
+ * Every membership is checked against a leader or a consensus, never against another member: no chains. All orders come
+ * from weights and digests of content, so the order of messages has no influence. Leaders are found by LSH: 16 bands of two
+ * bins, direct-indexed by their 16 bits; at most CHAIN candidates a band, so crafted sketches cannot make it quadratic. */
+#include "qsurgeon/cluster.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+
+#include "qsurgeon/table.h"
+
+enum {
+    BANDS = 16, BAND_STEP = QS_SKETCH_BINS / BANDS, BAND_KEYS = 1 << 16, CHAIN = 48,
+    /* Agreeing bins of 64 that make two texts alike. Unrelated texts agree in 64/256 bins by chance, with 40 chosen words
+     * of noise around 100 of text about 25 remain; fewer shingles say less and must agree in more bins. */
+    ALIKE = 21, ALIKE_SHORT = 36, ALIKE_TINY = 52, SURE = 58,
+    SHORT_SHINGLES = 24, TINY_SHINGLES = 8,
+    CONSENSUS_MIN = 3,              /* messages that can have a consensus */
+};
+
+struct point {
+    struct qs_sketch sketch;
+    uint64_t hash;                  /* of the sketch, or of what stands for it in a message without text */
+    uint32_t weight;                /* messages */
+    uint32_t group;                 /* index of a leader */
+    uint16_t shingles;
+};
+
+struct leaders {
+    struct qs_sketch *sketch;
+    uint8_t *need;                  /* agreeing bins that a newcomer must have */
+    uint32_t *seen;                 /* the last newcomer that was compared with it: once is enough */
+    uint32_t *next;                 /* BANDS chains for each leader, ends with 0; leaders count from 1 in chains */
+    uint32_t *head;                 /* BANDS x BAND_KEYS */
+    uint32_t count, size;
+};
+
+static unsigned need_for(unsigned shingles)
+{
+    return shingles < TINY_SHINGLES ? ALIKE_TINY : shingles < SHORT_SHINGLES ? ALIKE_SHORT : ALIKE;
+}
+
+static unsigned band_key(const struct qs_sketch *s, unsigned band)
+{
+    return (unsigned)s->bin[band * BAND_STEP] << 8 | s->bin[band * BAND_STEP + 1];
+}
+
+static struct leaders *leaders_new(TALLOC_CTX *parent)
+{
+    struct leaders *l = talloc_zero(parent, struct leaders);
+    if (l)
+        l->head = talloc_zero_array(l, uint32_t, BANDS * BAND_KEYS);
+    return l && l->head ? l : NULL;
+}
+
+static bool leaders_grow(struct leaders *l)
+{
+    if (l->count < l->size)
+        return true;
+    uint32_t size = l->size ? l->size + l->size / 2 : 256;
+    struct qs_sketch *sketch = talloc_realloc(l, l->sketch, struct qs_sketch, size);
+    l->sketch = sketch ? sketch : l->sketch;
+    uint8_t *need = talloc_realloc(l, l->need, uint8_t, size);
+    l->need = need ? need : l->need;
+    uint32_t *seen = talloc_realloc(l, l->seen, uint32_t, size);
+    l->seen = seen ? seen : l->seen;
+    uint32_t *next = talloc_realloc(l, l->next, uint32_t, size * BANDS);
+    l->next = next ? next : l->next;
+    if (!sketch || !need || !seen || !next)
+        return false;
+    l->size = size;
+    return true;
+}
+
+/* Makes p a leader and sets p->group. */
+static bool lead(struct leaders *l, struct point *p)
+{
+    if (!leaders_grow(l))
+        return false;
+    uint32_t at = l->count++;
+    l->sketch[at] = p->sketch;
+    l->need[at] = (uint8_t)need_for(p->shingles);
+    l->seen[at] = UINT32_MAX;
+    p->group = at;
+    if (!p->shingles)               /* no text: nothing resembles it */
+        return true;
+    for (unsigned band = 0; band < BANDS; band++) {
+        uint32_t *head = &l->head[band * BAND_KEYS + band_key(&p->sketch, band)];
+        l->next[at * BANDS + band] = *head;
+        *head = at + 1;
+    }
+    return true;
+}
+
+/* The leader that p resembles most, or UINT32_MAX. On a tie the older leader: it stands for more messages. */
+static uint32_t find_leader(struct leaders *l, const struct point *p, uint32_t stamp)
+{
+    unsigned best = 0, own = need_for(p->shingles);
+    uint32_t found = UINT32_MAX;
+    if (!p->shingles)
+        return UINT32_MAX;
+    for (unsigned band = 0; band < BANDS && best < SURE; band++) {
+        uint32_t at = l->head[band * BAND_KEYS + band_key(&p->sketch, band)];
+        for (unsigned steps = 0; at && steps < CHAIN; at = l->next[(at - 1) * BANDS + band], steps++) {
+            uint32_t leader = at - 1;
+            if (l->seen[leader] == stamp)
+                continue;
+            l->seen[leader] = stamp;
+            unsigned alike = qs_sketch_matches(&p->sketch, &l->sketch[leader]);
+            unsigned need = own > l->need[leader] ? own : l->need[leader];
+            if (alike >= need && (alike > best || (alike == best && leader < found))) {
+                best = alike;
+                found = leader;
+            }
+        }
+    }
+    return found;
+}
+
+/* Gives each point, in the order of the array, a leader among those in l and those that points become. */
+static bool assign(struct leaders *l, struct point *points, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        points[i].group = find_leader(l, &points[i], i);
+        if (points[i].group == UINT32_MAX && !lead(l, &points[i]))
+            return false;
+    }
+    for (uint32_t i = 0; i < l->count; i++)
+        l->seen[i] = UINT32_MAX;
+    return true;
+}
+
+static int by_weight(const void *a, const void *b)
+{
+    const struct point *x = a, *y = b;
+    if (x->weight != y->weight)
+        return x->weight > y->weight ? -1 : 1;
+    return x->hash < y->hash ? -1 : x->hash > y->hash;
+}
+
+static int by_group(const void *a, const void *b)
+{
+    const struct point *x = *(const struct point *const *)a, *y = *(const struct point *const *)b;
+    return x->group < y->group ? -1 : x->group > y->group;
+}
+
+/* The most frequent value of each bin over the members of one group; support[] tells how many messages have it. */
+struct tally {
+    uint32_t count[QS_SKETCH_BINS][256];
+    uint32_t support[QS_SKETCH_BINS];
+};
+
+static void consensus(struct tally *tally, struct point *const *member, uint32_t count, struct point *out)
+{
+    memset(tally->count, 0, sizeof tally->count);
+    memset(out, 0, sizeof *out);
+    uint64_t shingles = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        out->weight += member[i]->weight;
+        shingles += (uint64_t)member[i]->shingles * member[i]->weight;
+        for (unsigned b = 0; b < QS_SKETCH_BINS; b++)
+            tally->count[b][member[i]->sketch.bin[b]] += member[i]->weight;
+    }
+    for (unsigned b = 0; b < QS_SKETCH_BINS; b++) {
+        unsigned best = 0;
+        for (unsigned v = 1; v < 256; v++)
+            if (tally->count[b][v] > tally->count[b][best])
+                best = v;
+        out->sketch.bin[b] = (uint8_t)best;
+        tally->support[b] = tally->count[b][best];
+    }
+    out->shingles = (uint16_t)(out->weight ? shingles / out->weight : 0);
+    out->hash = XXH3_64bits(&out->sketch, sizeof out->sketch);
+}
+
+/* The consensus of every group of `count` points with enough messages, in the order that assign() wants. */
+static struct point *all_consensus(TALLOC_CTX *parent, struct tally *tally, struct point *points, uint32_t count,
+                                   uint32_t *out_count)
+{
+    struct point **order = talloc_array(NULL, struct point *, count ? count : 1);
+    struct point *out = talloc_array(parent, struct point, count ? count : 1);
+    *out_count = 0;
+    for (uint32_t i = 0; order && i < count; i++)
+        order[i] = &points[i];
+    if (order && out) {
+        qsort(order, count, sizeof *order, by_group);
+        for (uint32_t i = 0, end; i < count; i = end) {
+            uint32_t weight = 0;
+            for (end = i; end < count && order[end]->group == order[i]->group; end++)
+                weight += order[end]->weight;
+            if (weight >= CONSENSUS_MIN && order[i]->shingles)
+                consensus(tally, &order[i], end - i, &out[(*out_count)++]);
+        }
+        qsort(out, *out_count, sizeof *out, by_weight);
+    } else {
+        talloc_free(out);
+        out = NULL;
+    }
+    talloc_free(order);
+    return out;
+}
+
+/* What stands for a message that shows no text: its attachment or links, else its exact subject in its exact shape. */
+static uint64_t textless_key(const struct qs_scan *scan, const struct qs_message *m)
+{
+    uint64_t key = qs_mix64((uint64_t)m->attachment << 32 | m->url[0]);
+    if (!m->attachment && !m->url[0]) {
+        if (!m->subject)
+            return 0;
+        struct qs_span subject = qs_sym_span(scan->strings, m->subject);
+        key = XXH3_64bits_withSeed(subject.ptr, subject.len, m->structure);
+    }
+    return key ? key : 1;
+}
+
+/* One point for each distinct sketch; point_of tells each message's, QS_NO_CLUSTER for a message that shows nothing. */
+static enum qs_status make_points(TALLOC_CTX *parent, const struct qs_scan *scan, struct point **out, uint32_t *count,
+                                  uint32_t *point_of)
+{
+    struct qs_table *known = qs_table_new(NULL, 1024);
+    uint32_t used = 0, size = 1024;
+    struct point *points = talloc_array(parent, struct point, size);
+    bool ok = known && points;
+    for (uint32_t i = 0; ok && i < scan->count; i++) {
+        const struct qs_message *m = &scan->messages[i];
+        uint64_t hash = m->print.shingles ? XXH3_64bits(&m->print.sketch, sizeof m->print.sketch)
+                                          : textless_key(scan, m);
+        point_of[i] = QS_NO_CLUSTER;
+        if (!hash)
+            continue;
+        if (used == size) {
+            size += size / 2;
+            struct point *grown = talloc_realloc(parent, points, struct point, size);
+            ok = grown != NULL;
+            points = grown ? grown : points;
+        }
+        uint32_t *at = ok ? qs_table_at(known, hash, used) : NULL;
+        ok = at != NULL;
+        if (!ok)
+            break;
+        if (*at == used)
+            points[used++] = (struct point){m->print.sketch, hash, 0, 0, m->print.shingles};
+        points[*at].weight++;
+        point_of[i] = *at;
+    }
+    talloc_free(known);
+    *out = points;
+    *count = used;
+    return ok ? QS_OK : QS_NOMEM;
+}
+
+/* The name of a group: three (bin, value) features that nearly all messages share, those with the smallest digests. */
+static void name_group(struct qs_cluster *c, const struct tally *tally, const struct point *centre)
+{
+    uint64_t least[3] = {UINT64_MAX, UINT64_MAX, UINT64_MAX};
+    unsigned found = 0;
+    for (unsigned b = 0; b < QS_SKETCH_BINS; b++) {
+        if ((uint64_t)tally->support[b] * 10 < (uint64_t)centre->weight * 8)
+            continue;
+        uint64_t digest = qs_mix64((uint64_t)(b + 1) << 8 | centre->sketch.bin[b]);
+        unsigned at = 0;
+        while (at < 3 && least[at] <= digest)
+            at++;
+        for (unsigned k = 2; k > at; k--)
+            least[k] = least[k - 1];
+        if (at < 3) {
+            least[at] = digest;
+            found++;
+        }
+    }
+    uint64_t hash = centre->hash;
+    if (found >= 3 && centre->shingles)
+        hash = qs_mix64(least[0] ^ qs_mix64(least[1] ^ qs_mix64(least[2])));
+    snprintf(c->name, sizeof c->name, "C-%08x", (unsigned)(hash >> 32));
+}
+
+static int by_size(const void *a, const void *b)
+{
+    const struct qs_cluster *x = a, *y = b;
+    if (x->count != y->count)
+        return x->count > y->count ? -1 : 1;
+    int names = strcmp(x->name, y->name);
+    return names ? names : x->leader < y->leader ? -1 : x->leader > y->leader;
+}
+
+/* Of two messages the one that a person would take for the first: the older, then by queue ID. */
+static bool before(const struct qs_scan *scan, uint32_t a, uint32_t b)
+{
+    const struct qs_message *x = &scan->messages[a], *y = &scan->messages[b];
+    if (x->arrival != y->arrival)
+        return x->arrival < y->arrival;
+    return strcmp(x->id, y->id) < 0;
+}
+
+/* Sorts the messages into clusters by their points' groups and describes each cluster. */
+static enum qs_status describe(struct qs_clusters *out, const struct qs_scan *scan, struct tally *tally, struct point *points,
+                               uint32_t point_count, uint32_t groups, const uint32_t *point_of)
+{
+    TALLOC_CTX *scratch = talloc_new(NULL);
+    uint32_t *start = talloc_zero_array(scratch, uint32_t, groups + 2);
+    struct point **order = talloc_array(scratch, struct point *, point_count ? point_count : 1);
+    out->member = talloc_array(out, uint32_t, scan->count ? scan->count : 1);
+    if (!start || !order || !out->member) {
+        talloc_free(scratch);
+        return QS_NOMEM;
+    }
+    for (uint32_t i = 0; i < scan->count; i++)
+        if (point_of[i] != QS_NO_CLUSTER)
+            start[points[point_of[i]].group + 2]++;
+    uint32_t kept = 0;
+    for (uint32_t g = 0; g < groups; g++) {
+        kept += start[g + 2] >= 2;
+        start[g + 2] += start[g + 1];
+    }
+    for (uint32_t i = 0; i < scan->count; i++)
+        if (point_of[i] != QS_NO_CLUSTER)
+            out->member[start[points[point_of[i]].group + 1]++] = i;
+    for (uint32_t i = 0; i < point_count; i++)
+        order[i] = &points[i];
+    qsort(order, point_count, sizeof *order, by_group);
+    out->item = talloc_zero_array(out, struct qs_cluster, kept ? kept : 1);
+    if (!out->item) {
+        talloc_free(scratch);
+        return QS_NOMEM;
+    }
+    for (uint32_t g = 0, p = 0; g < groups; g++) {
+        uint32_t first_point = p;
+        while (p < point_count && order[p]->group == g)
+            p++;
+        struct qs_cluster c = {.first = start[g], .count = start[g + 1] - start[g]};
+        if (c.count < 2)
+            continue;
+        struct point centre;
+        consensus(tally, &order[first_point], p - first_point, &centre);
+        if (!order[first_point]->shingles)
+            centre.hash = order[first_point]->hash;
+        name_group(&c, tally, &centre);
+        uint64_t alike = 0;
+        for (uint32_t k = first_point; k < p; k++)
+            alike += (uint64_t)qs_sketch_matches(&order[k]->sketch, &centre.sketch) * order[k]->weight;
+        c.cohesion = (float)alike / (float)(QS_SKETCH_BINS * (uint64_t)centre.weight);
+        c.leader = out->member[c.first];
+        for (uint32_t k = 1; k < c.count; k++)
+            if (before(scan, out->member[c.first + k], c.leader))
+                c.leader = out->member[c.first + k];
+        out->item[out->count++] = c;
+    }
+    talloc_free(scratch);
+    return QS_OK;
+}
+
+/* Largest first; equal names (rare: 32 bits) are told apart by their leaders' queue IDs. */
+static void finish(struct qs_clusters *out, const struct qs_scan *scan)
+{
+    qsort(out->item, out->count, sizeof *out->item, by_size);
+    for (uint32_t c = 0; c < out->count; c++)
+        for (uint32_t k = 0; k < out->item[c].count; k++)
+            out->of[out->member[out->item[c].first + k]] = c;
+    struct qs_table *names = qs_table_new(NULL, out->count);
+    for (uint32_t c = 0; names && c < out->count; c++) {
+        struct qs_cluster *cluster = &out->item[c];
+        uint64_t key = XXH3_64bits(cluster->name, strlen(cluster->name));
+        uint32_t *at = qs_table_at(names, key, c);
+        if (at && *at != c) {
+            const char *id = scan->messages[cluster->leader].id;
+            snprintf(cluster->name, sizeof cluster->name, "C-%08x", (unsigned)(XXH3_64bits(id, strlen(id)) >> 32));
+        }
+    }
+    talloc_free(names);
+}
+
+enum qs_status qs_cluster(TALLOC_CTX *parent, const struct qs_scan *scan, struct qs_clusters **out, struct qs_error *err)
+{
+    enum qs_status status = QS_NOMEM;
+    TALLOC_CTX *scratch = talloc_new(NULL);
+    struct qs_clusters *result = talloc_zero(scratch, struct qs_clusters);
+    struct tally *tally = talloc(scratch, struct tally);
+    uint32_t *point_of = talloc_array(scratch, uint32_t, scan->count ? scan->count : 1);
+    uint32_t *rank = NULL, count = 0, centres = 0, merged = 0;
+    struct point *points = NULL, *centre = NULL, *joined = NULL;
+    struct leaders *first = leaders_new(scratch), *second = leaders_new(scratch), *third = leaders_new(scratch);
+    if (!result || !tally || !point_of || !first || !second || !third)
+        goto done;
+    result->of = talloc_array(result, uint32_t, scan->count ? scan->count : 1);
+    if (!result->of || make_points(scratch, scan, &points, &count, point_of) != QS_OK)
+        goto done;
+    memset(result->of, 0xff, scan->count * sizeof *result->of);
+
+    /* points in their order; point_of follows them */
+    rank = talloc_array(scratch, uint32_t, count ? count : 1);
+    if (!rank)
+        goto done;
+    for (uint32_t i = 0; i < count; i++)
+        points[i].group = i;
+    qsort(points, count, sizeof *points, by_weight);
+    for (uint32_t i = 0; i < count; i++)
+        rank[points[i].group] = i;
+    for (uint32_t i = 0; i < scan->count; i++)
+        if (point_of[i] != QS_NO_CLUSTER)
+            point_of[i] = rank[point_of[i]];
+
+    if (!assign(first, points, count) || !(centre = all_consensus(scratch, tally, points, count, &centres)) ||
+        !assign(second, centre, centres) || !(joined = all_consensus(scratch, tally, centre, centres, &merged)))
+        goto done;
+    for (uint32_t i = 0; i < merged; i++)
+        if (!lead(third, &joined[i]))
+            goto done;
+    if (!assign(third, points, count) ||
+        describe(result, scan, tally, points, count, third->count, point_of) != QS_OK)
+        goto done;
+    finish(result, scan);
+    *out = talloc_steal(parent, result);
+    status = QS_OK;
+done:
+    talloc_free(scratch);
+    return status == QS_OK ? QS_OK : qs_fail(err, status, "out of memory");
+}
