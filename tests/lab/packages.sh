@@ -18,14 +18,12 @@ install_packages() {
     echo "installing:$missing" >&2
     policy=/usr/sbin/policy-rc.d
     if [ -e "$policy" ]; then policy=; else printf '#!/bin/sh\nexit 101\n' > "$policy" && chmod 755 "$policy"; fi
-    status=0
-    {
-        apt-get update &&
-            echo 'postfix postfix/main_mailer_type select No configuration' | debconf-set-selections &&
-            # shellcheck disable=SC2086
-            DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $missing
-    } > "${TMPDIR:-/tmp}/qsurgeon-apt.$$" 2>&1 < /dev/null || status=$?
-    [ $status = 0 ] || tail -n 20 "${TMPDIR:-/tmp}/qsurgeon-apt.$$" >&2
-    rm -f "${TMPDIR:-/tmp}/qsurgeon-apt.$$" ${policy:+"$policy"}
+    status=0 log=${TMPDIR:-/tmp}/qsurgeon-apt.$$
+    # shellcheck disable=SC2086
+    { apt-get update && echo 'postfix postfix/main_mailer_type select No configuration' | debconf-set-selections &&
+        DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $missing; } \
+        > "$log" 2>&1 || status=$?
+    [ $status = 0 ] || tail -n 20 "$log" >&2
+    rm -f "$log" ${policy:+"$policy"}
     return $status
 }
