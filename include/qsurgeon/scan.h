@@ -48,6 +48,7 @@ struct qs_message {
     int64_t arrival;                            /* seconds since 1970 */
     int64_t next_try;                           /* as in qs_envelope */
     uint64_t message_id, in_reply_to;           /* hashes of the Message-IDs without blanks; 0: none */
+    uint64_t digest;                            /* of the content bytes looked at: XXH3-64; part of a message's identity */
     uint32_t structure, attachment;             /* digests as in qs_mail, folded to 32 bits */
     struct qs_fingerprint print;
     uint32_t url[QS_URLS_KEPT];                 /* qs_host_hash of distinct link hosts, ascending, 0 at the end */

@@ -308,6 +308,7 @@ enum qs_status qs_scan_content(struct qs_scan_lens *lens, struct qs_span content
     struct qs_scan *scan = lens->scan;
     struct qs_mail *mail = lens->mail;
     qs_mail_scan(lens->outer, content, cut, null_sender, mail);
+    m->digest = XXH3_64bits(content.ptr, content.len);
     qs_fingerprint_text(lens->fingerprinter, mail->text, &m->print);
     keep_urls(mail, m->url);
     keep_hops(mail, scan, m);
