@@ -16,6 +16,7 @@
 #include "qsurgeon/reader.h"
 #include "qsurgeon/site.h"
 #include "qsurgeon/status.h"
+#include "qsurgeon/surgery.h"
 #include "qsurgeon/text.h"
 
 struct qs_format;
@@ -132,6 +133,27 @@ struct qs_format {
      * reader->content. *whole is false when there is more. Envelope spans stay valid. */
     enum qs_status (*content)(const struct qs_queue *queue, const struct qs_entry *e, struct qs_reader *reader,
                               size_t cap, struct qs_span *out, bool *whole, struct qs_error *err);
+
+    /* Which of the actions (bits 1 << enum qs_action) this MTA knows. */
+    unsigned actions;
+
+    /* How a message may be locked where e->dir says it is. */
+    enum qs_lock_rule (*lock_rule)(const struct qs_queue *queue, const struct qs_entry *e);
+
+    /* After read() with the same reader: the steps that perform `what` on this message, allocated under parent. QS_USAGE:
+     * the action makes no sense here (release of what is not held, requeue of a file that pickup would delete, a message
+     * in maildrop): the text says why, and the message is left out. QS_DATA, QS_NOMEM. Paths of steps: surgery.h. */
+    enum qs_status (*steps)(TALLOC_CTX *parent, const struct qs_queue *queue, const struct qs_entry *e,
+                            struct qs_reader *reader, const struct qs_envelope *envelope, const struct qs_surgery *what,
+                            struct qs_step **list, size_t *count, struct qs_error *err);
+
+    /* What to poke once after a batch of `action`; *wake is a talloc array under parent, count may be 0. */
+    enum qs_status (*wake)(TALLOC_CTX *parent, const struct qs_queue *queue, enum qs_action action,
+                           struct qs_wake **wake, size_t *count, struct qs_error *err);
+
+    /* The queue directory's path for opening it, and the user and group to whom its files belong. */
+    const char *(*root)(const struct qs_queue *queue);
+    enum qs_status (*owner)(const struct qs_queue *queue, uid_t *uid, gid_t *gid, struct qs_error *err);
 
     /* Adds what the MTA's configuration says of this host to *site (strings under site). Missing tools or
      * configuration add nothing: QS_OK. */
