@@ -295,7 +295,7 @@ static void bad_system(void **state)
     assert_int_equal(span.len, QS_FILE_WINDOW);
     assert_true(right_bytes(span, 5));
     failure = EIO;
-    assert_int_equal(qs_file_at(file, QS_FILE_WINDOW + 4, 1, &span, &err), QS_OK);      /* in memory already */
+    assert_int_equal(qs_file_at(file, QS_FILE_WINDOW + 4, 1, &span, &err), QS_OK);   /* in memory already */
     assert_int_equal(qs_file_open(file, dir, "file", &err), QS_IO);
     assert_int_equal(qs_file_size(file), 0);
     failure = 0;
