@@ -17,7 +17,7 @@
 #include "qsurgeon/mail.h"
 #include "qsurgeon/status.h"
 
-enum { QS_URLS_KEPT = 4, QS_BY_KEPT = 4 };
+enum { QS_URLS_KEPT = 4, QS_BY_KEPT = 8, QS_BY_NEWEST = 3 };
 
 struct qs_recipient {
     qs_sym address;
@@ -32,8 +32,9 @@ struct qs_returned {
     uint32_t url[QS_URLS_KEPT];     /* as in struct qs_message */
     uint64_t message_id;            /* hash; 0: none */
     qs_sym from, subject;           /* From address; decoded subject */
-    qs_sym by[QS_BY_KEPT];          /* hosts that took it over, by its Received fields, newest first */
-    qs_sym client[QS_BY_KEPT];      /* client addresses in the same fields */
+    qs_sym by[QS_BY_KEPT];          /* hosts that took it over, by its Received fields, newest first; of more than
+                                       fit, the newest QS_BY_NEWEST and the oldest */
+    qs_sym client[QS_BY_KEPT];      /* client address in the same field, or 0 */
     uint32_t traits;
     uint32_t structure;
 };

@@ -290,11 +290,16 @@ static enum qs_status keep_returned(struct qs_scan_lens *lens, struct qs_span by
     r->message_id = message_id_hash(mail->message_id, false);
     r->from = qs_intern_lower(scan->strings, mail->from_address);
     r->subject = keep(scan, mail->subject_text);
-    for (unsigned i = 0, by = 0, client = 0; i < mail->received_count; i++) {
-        if (by < QS_BY_KEPT && mail->received[i].by.len)
-            r->by[by++] = qs_intern_lower(scan->strings, mail->received[i].by);
-        if (client < QS_BY_KEPT && mail->received[i].address.len)
-            r->client[client++] = keep(scan, mail->received[i].address);
+    for (unsigned i = 0, kept = 0; i < mail->received_count; i++) {
+        if (!mail->received[i].by.len)
+            continue;
+        if (kept == QS_BY_KEPT) {       /* the middle gives way: whoever sent it stands at the end */
+            kept--;
+            memmove(&r->by[QS_BY_NEWEST], &r->by[QS_BY_NEWEST + 1], (kept - QS_BY_NEWEST) * sizeof *r->by);
+            memmove(&r->client[QS_BY_NEWEST], &r->client[QS_BY_NEWEST + 1], (kept - QS_BY_NEWEST) * sizeof *r->client);
+        }
+        r->by[kept] = qs_intern_lower(scan->strings, mail->received[i].by);
+        r->client[kept++] = keep(scan, mail->received[i].address);
     }
     r->traits = mail->traits;
     r->structure = fold(mail->structure);
