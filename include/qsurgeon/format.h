@@ -137,6 +137,10 @@ struct qs_format {
     /* Which of the actions (bits 1 << enum qs_action) this MTA knows. */
     unsigned actions;
 
+    /* The path of the message's own file (Postfix queue file; sendmail qf, hf, Qf), relative to root(). False: the entry
+     * is not one of this queue's. */
+    bool (*path)(const struct qs_queue *queue, const struct qs_entry *e, char *to, size_t size);
+
     /* How a message may be locked where e->dir says it is. */
     enum qs_lock_rule (*lock_rule)(const struct qs_queue *queue, const struct qs_entry *e);
 

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Performing a plan, keeping a journal of it, undoing it. Everything that changes a queue passes here.
+ *
+ * A run is a directory <state>/<run>/ with plan.jsonl (synced before anything is touched), journal.jsonl and, for a purge,
+ * archive.tar.zst; and .qsurgeon/<run>/ in the queue directory with what was taken out of it. The journal has for each
+ * message its steps, synced in batches before they are performed, and its outcome. After a crash the steps tell what may
+ * have happened, and the disk tells what did. */
+#ifndef QSURGEON_APPLY_H
+#define QSURGEON_APPLY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <talloc.h>
+
+#include "qsurgeon/format.h"
+#include "qsurgeon/plan.h"
+#include "qsurgeon/status.h"
+
+enum qs_outcome {
+    QS_DONE,
+    QS_LEFT_GONE,               /* delivered or removed meanwhile */
+    QS_LEFT_CHANGED,            /* another message has the ID now, or its content changed */
+    QS_LEFT_BUSY,               /* being delivered, locked, or still being written */
+    QS_LEFT_REFUSED,            /* the action makes no sense or would harm: the text says why */
+    QS_FAILED,                  /* the system failed; the message is where it was, or in the run directory */
+    QS_NOT_REACHED,             /* the run was stopped before it */
+};
+enum { QS_OUTCOMES = QS_NOT_REACHED + 1 };
+
+const char *qs_outcome_name(enum qs_outcome outcome);
+
+struct qs_left_out {            /* a message that was not done */
+    const char *id;
+    enum qs_outcome outcome;
+    const char *why;
+};
+
+struct qs_run_result {
+    char run[64];               /* its name; empty: nothing was begun */
+    uint32_t count[QS_OUTCOMES];
+    uint64_t bytes_done;
+    struct qs_left_out *left;   /* talloc array */
+    uint32_t left_count;
+    uint32_t archived, unlinked, in_quarantine;     /* messages, after a purge */
+    const char *archive;        /* path or NULL */
+    bool stopped;               /* by `keep_going` */
+};
+
+struct qs_operate {
+    const char *state_dir;      /* where runs are kept */
+    const char *archive_path;   /* NULL: in the run's directory */
+    int64_t now;
+    unsigned nonce;             /* makes the run's name unique: the process ID does */
+    bool (*keep_going)(void *data, uint32_t done, uint32_t count);  /* asked after each message; false: stop */
+    void *data;
+};
+
+/* Performs `plan` on the open queue (of plan->mta at plan->queue_dir, on plan->host: checked by the caller). The calling process
+ * must already act as the queue's owner. QS_OK even when messages were left out: see *result, a child of parent. QS_BUSY:
+ * another qsurgeon operates. QS_NOPERM. QS_IO: stopped by a failing disk; *result is set nevertheless and tells what
+ * holds. */
+enum qs_status qs_apply(TALLOC_CTX *parent, const struct qs_plan *plan, const struct qs_instance *instance,
+                        struct qs_queue *queue, const struct qs_operate *how, struct qs_run_result **result,
+                        struct qs_error *err) QS_MUST_CHECK;
+
+/* A run as the state directory shows it. */
+struct qs_run {
+    const char *name;
+    const char *mta, *queue_dir, *config, *host, *words;
+    enum qs_action action;
+    int64_t made;
+    uint32_t count;             /* messages planned */
+    uint32_t done;
+    bool finished;              /* its journal has an end */
+    bool undone;
+    bool archived;              /* archive.tar.zst is complete */
+};
+
+/* The runs of a state directory, oldest first; a damaged one is left out and named in *err with QS_OK. */
+enum qs_status qs_runs(TALLOC_CTX *parent, const char *state_dir, struct qs_run **list, size_t *count,
+                       struct qs_error *err) QS_MUST_CHECK;
+
+/* Reverses the run by the inverse of each message's steps, as far as the MTA has not acted since; what could not be reversed
+ * is in *result->left with the reason. Messages that were archived and unlinked come back from the archive. Works on finished
+ * and unfinished runs. QS_USAGE: no such run, or undone already. */
+enum qs_status qs_undo(TALLOC_CTX *parent, const char *run, const struct qs_instance *instance, struct qs_queue *queue,
+                       const struct qs_operate *how, struct qs_run_result **result, struct qs_error *err) QS_MUST_CHECK;
+
+/* Continues an unfinished run. */
+enum qs_status qs_resume(TALLOC_CTX *parent, const char *run, const struct qs_instance *instance, struct qs_queue *queue,
+                         const struct qs_operate *how, struct qs_run_result **result, struct qs_error *err) QS_MUST_CHECK;
+
+#endif

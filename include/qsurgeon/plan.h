@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A plan: the exact messages and what shall be done to them. What was reviewed is what runs.
+ *
+ * On disk it is JSON Lines: a header, a line a message, a trailer with the number of messages and the XXH3-128 digest of all
+ * bytes before it. A plan that was cut off has no trailer and is refused; one edited by hand needs `edited`. */
+#ifndef QSURGEON_PLAN_H
+#define QSURGEON_PLAN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <talloc.h>
+
+#include "qsurgeon/select.h"
+#include "qsurgeon/surgery.h"
+
+enum qs_plan_after {            /* what follows a purge's quarantine */
+    QS_AFTER_ARCHIVE,           /* archive, verify, unlink */
+    QS_AFTER_KEEP,              /* stays in quarantine */
+    QS_AFTER_UNLINK,            /* unlinked without an archive: no way back */
+};
+
+struct qs_plan_item {
+    const char *id, *queue_name;
+    const char *path;           /* of the message's file, relative to the queue directory */
+    const char *reason;         /* verdict, cause and cluster, for people */
+    uint64_t inode, size, digest;       /* identity: as in struct qs_message */
+    int64_t arrival;
+};
+
+struct qs_plan {
+    const char *host;           /* where it was made and may be performed */
+    const char *mta, *instance, *queue_dir, *config;    /* config may be NULL */
+    const char *tool;           /* version */
+    const char *words;          /* the selection */
+    const char *note;           /* HOLD on sendmail: the reason; may be NULL */
+    int64_t made;
+    uint64_t device;            /* of the queue directory */
+    enum qs_action action;
+    enum qs_plan_after after;   /* PURGE */
+    int64_t until;              /* DEFER, and HOLD with a due time; else 0 */
+    char **drop;                /* DROP: addresses, as in the queue files */
+    size_t drop_count;
+    struct qs_plan_item *items;
+    uint32_t count;
+    uint64_t bytes;
+};
+
+/* Limits that a commit must not pass; 0: none. */
+struct qs_guard {
+    uint32_t max;               /* messages */
+    double max_share;           /* per cent of the queue */
+    bool include_legit;
+    bool unsure_named;          /* --verdict unsure, --id or --cluster named them */
+};
+
+struct qs_plan_wish {
+    enum qs_action action;
+    enum qs_plan_after after;
+    int64_t until;
+    const char *note, *host, *words;
+    char **drop;
+    size_t drop_count;
+};
+
+/* Makes a plan for the selected messages of the one queue in `view` (a view of several queues: QS_USAGE, ask for --queue).
+ * Messages that the action cannot apply to by where they are (release of what is not held) are left out. QS_USAGE: a guard is
+ * passed, nothing selected; the text names the option that lifts it. The plan is a child of parent and points into the view. */
+enum qs_status qs_plan_make(TALLOC_CTX *parent, const struct qs_view *view, const uint8_t *selected,
+                            const struct qs_plan_wish *wish, const struct qs_guard *guard, struct qs_plan **out,
+                            struct qs_error *err) QS_MUST_CHECK;
+
+/* Writes it to a new file: temporary name in the same directory, synced, renamed without replacing. QS_IO, QS_USAGE: it
+ * exists. */
+enum qs_status qs_plan_write(const struct qs_plan *plan, const char *path, struct qs_error *err) QS_MUST_CHECK;
+
+/* Reads and checks one. Hostile input: every name, number and count is checked. QS_DATA: damaged, cut off, edited without
+ * `edited`, of another version. */
+enum qs_status qs_plan_read(TALLOC_CTX *parent, const char *path, bool edited, struct qs_plan **out,
+                            struct qs_error *err) QS_MUST_CHECK;
+
+const char *qs_action_name(enum qs_action action);
+bool qs_action_parse(struct qs_span word, enum qs_action *out);
+
+#endif

@@ -1,0 +1,456 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fsops.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#include "qsurgeon/table.h"
+
+enum { PATH_LONGEST = 1024, DIR_FLAGS = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK };
+
+struct dir {
+    int fd;
+    bool changed;               /* since the last sync */
+};
+
+struct qs_fs {
+    int root, lock;
+    dev_t device;
+    char run[200];              /* ".qsurgeon/<run>"; empty: none */
+    struct qs_table *known;     /* digest of a directory's path → index of dirs */
+    struct dir *dirs;
+    uint32_t dir_count;
+};
+
+static int free_fs(struct qs_fs *fs)
+{
+    for (uint32_t i = 0; i < fs->dir_count; i++)
+        close(fs->dirs[i].fd);
+    if (fs->lock >= 0)
+        close(fs->lock);        /* ends the flock */
+    if (fs->root >= 0)
+        close(fs->root);
+    return 0;
+}
+
+/* --- paths ------------------------------------------------------------------------------------------------------------ */
+
+static bool component_ok(struct qs_span part)
+{
+    return part.len > 0 && !qs_span_is(part, ".") && !qs_span_is(part, "..");
+}
+
+/* Writes the path below the queue directory into full[], "@/" replaced, every component checked. */
+static enum qs_status resolve(const struct qs_fs *fs, const char *path, char full[PATH_LONGEST], struct qs_error *err)
+{
+    bool of_run = path[0] == '@' && path[1] == '/';
+    int length = of_run ? snprintf(full, PATH_LONGEST, "%s/%s", fs->run, path + 2) : snprintf(full, PATH_LONGEST, "%s", path);
+    if (length <= 0 || length >= PATH_LONGEST || (of_run && !fs->run[0]))
+        return qs_fail(err, QS_DATA, "%s: not a usable path", path);
+    for (const char *at = full;;) {
+        size_t span = strcspn(at, "/");
+        if (!component_ok((struct qs_span){at, span}))
+            return qs_fail(err, QS_DATA, "%s: not a usable path", path);
+        if (!at[span])
+            return QS_OK;
+        at += span + 1;
+    }
+}
+
+static struct dir *remember(struct qs_fs *fs, uint64_t key, int fd)
+{
+    struct dir *grown = talloc_realloc(fs, fs->dirs, struct dir, fs->dir_count + 1);
+    uint32_t *at = grown ? qs_table_at(fs->known, key, fs->dir_count) : NULL;
+    if (grown)
+        fs->dirs = grown;
+    if (!at)
+        return NULL;
+    fs->dirs[fs->dir_count] = (struct dir){fd, false};
+    return &fs->dirs[fs->dir_count++];
+}
+
+/* The open directory full[0 .. length); missing ones are made when `make`. No component may be a link. */
+static enum qs_status open_dir(struct qs_fs *fs, const char *full, size_t length, bool make, struct dir **out,
+                               struct qs_error *err)
+{
+    uint64_t key = XXH3_64bits(full, length);
+    uint32_t known = qs_table_get(fs->known, key, UINT32_MAX);
+    if (known != UINT32_MAX) {
+        *out = &fs->dirs[known];
+        return QS_OK;
+    }
+    int fd = length ? -1 : openat(fs->root, ".", DIR_FLAGS);
+    if (length) {
+        const char *slash = memrchr(full, '/', length);
+        size_t parent_length = slash ? (size_t)(slash - full) : 0;
+        struct dir *parent = NULL;
+        enum qs_status status = open_dir(fs, full, parent_length, make, &parent, err);
+        if (status != QS_OK)
+            return status;
+        char name[PATH_LONGEST];
+        size_t skip = slash ? parent_length + 1 : 0;
+        memcpy(name, full + skip, length - skip);
+        name[length - skip] = '\0';
+        fd = openat(parent->fd, name, DIR_FLAGS);
+        if (fd < 0 && errno == ENOENT && make) {
+            if (mkdirat(parent->fd, name, 0700) != 0 && errno != EEXIST)
+                return qs_fail_errno(err, errno, "%.*s: cannot make the directory", (int)length, full);
+            parent->changed = true;
+            fd = openat(parent->fd, name, DIR_FLAGS);
+        }
+    }
+    if (fd < 0)
+        return qs_fail_errno(err, errno, "%.*s", (int)length, full);
+    struct stat st;
+    if (fstat(fd, &st) != 0 || st.st_dev != fs->device) {
+        close(fd);
+        return qs_fail(err, QS_USAGE, "%.*s is on another file system than the queue: nothing can be renamed to there; "
+                       "unmount it, or let it be a plain directory of the queue", (int)length, full);
+    }
+    *out = remember(fs, key, fd);
+    if (*out)
+        return QS_OK;
+    close(fd);
+    return qs_fail(err, QS_NOMEM, "out of memory");
+}
+
+/* The open directory of `path` and the last component. dir stays valid until the next locate(): use the descriptor. */
+static enum qs_status locate(struct qs_fs *fs, const char *path, bool make, char full[PATH_LONGEST], uint32_t *dir,
+                             const char **name, struct qs_error *err)
+{
+    enum qs_status status = resolve(fs, path, full, err);
+    if (status != QS_OK)
+        return status;
+    const char *slash = strrchr(full, '/');
+    struct dir *found = NULL;
+    status = open_dir(fs, full, slash ? (size_t)(slash - full) : 0, make, &found, err);
+    if (status != QS_OK)
+        return status;
+    *dir = (uint32_t)(found - fs->dirs);
+    *name = slash ? slash + 1 : full;
+    return QS_OK;
+}
+
+static bool is_of_run(const char *path)
+{
+    return path[0] == '@' && path[1] == '/';
+}
+
+/* --- opening ---------------------------------------------------------------------------------------------------------- */
+
+enum qs_status qs_fs_open(TALLOC_CTX *parent, const char *queue_dir, struct qs_fs **out, struct qs_error *err)
+{
+    struct stat st;
+    struct qs_fs *fs = talloc_zero(parent, struct qs_fs);
+    if (!fs)
+        return qs_fail(err, QS_NOMEM, "out of memory");
+    fs->root = fs->lock = -1;
+    talloc_set_destructor(fs, free_fs);
+    fs->known = qs_table_new(fs, 64);
+    enum qs_status status = fs->known ? QS_OK : qs_fail(err, QS_NOMEM, "out of memory");
+    if (status == QS_OK) {
+        fs->root = open(queue_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (fs->root < 0 || fstat(fs->root, &st) != 0)
+            status = qs_fail_errno(err, errno, "%s", queue_dir);
+        else
+            fs->device = st.st_dev;
+    }
+    struct dir *base = NULL;
+    if (status == QS_OK)
+        status = open_dir(fs, QS_RUN_BASE, sizeof QS_RUN_BASE - 1, true, &base, err);
+    if (status == QS_OK) {
+        fs->lock = openat(base->fd, "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0600);
+        if (fs->lock < 0)
+            status = qs_fail_errno(err, errno, "%s/" QS_RUN_BASE "/lock", queue_dir);
+        else if (flock(fs->lock, LOCK_EX | LOCK_NB) != 0)
+            status = qs_fail(err, QS_BUSY, "%s: another qsurgeon is operating on this queue; try again when it has ended",
+                             queue_dir);
+    }
+    if (status == QS_OK)
+        *out = fs;
+    else
+        talloc_free(fs);
+    return status;
+}
+
+enum qs_status qs_fs_run(struct qs_fs *fs, const char *run, struct qs_error *err)
+{
+    struct qs_span name = qs_span_of(run);
+    struct dir *dir = NULL;
+    if (!component_ok(name) || name.len > 100 || memchr(name.ptr, '/', name.len) || qs_span_is(name, "lock"))
+        return qs_fail(err, QS_DATA, "%s: not the name of a run", run);
+    snprintf(fs->run, sizeof fs->run, "%s/%s", QS_RUN_BASE, run);
+    return open_dir(fs, fs->run, strlen(fs->run), true, &dir, err);
+}
+
+/* --- the verbs -------------------------------------------------------------------------------------------------------- */
+
+enum qs_status qs_fs_stat(struct qs_fs *fs, const char *path, struct stat *out, struct qs_error *err)
+{
+    char full[PATH_LONGEST];
+    const char *name = NULL;
+    uint32_t dir = 0;
+    struct stat st;
+    enum qs_status status = locate(fs, path, false, full, &dir, &name, err);
+    if (status != QS_OK)
+        return status;
+    if (fstatat(fs->dirs[dir].fd, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
+        return qs_fail_errno(err, errno, "%s", full);
+    *out = st;
+    return QS_OK;
+}
+
+enum qs_status qs_fs_file(struct qs_fs *fs, const char *path, int flags, int *fd, struct qs_error *err)
+{
+    char full[PATH_LONGEST];
+    const char *name = NULL;
+    uint32_t dir = 0;
+    struct stat st;
+    enum qs_status status = locate(fs, path, false, full, &dir, &name, err);
+    if (status != QS_OK)
+        return status;
+    int opened = openat(fs->dirs[dir].fd, name, flags | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (opened < 0)
+        return qs_fail_errno(err, errno, "%s", full);
+    if (fstat(opened, &st) != 0 || !S_ISREG(st.st_mode)) {
+        close(opened);
+        return qs_fail(err, QS_DATA, "%s: not a regular file", full);
+    }
+    *fd = opened;
+    return QS_OK;
+}
+
+enum qs_status qs_fs_move(struct qs_fs *fs, const char *from, const char *to, struct qs_error *err)
+{
+    char source[PATH_LONGEST], target[PATH_LONGEST];
+    const char *source_name = NULL, *target_name = NULL;
+    uint32_t source_dir = 0, target_dir = 0;
+    enum qs_status status = locate(fs, from, false, source, &source_dir, &source_name, err);
+    if (status == QS_OK)
+        status = locate(fs, to, true, target, &target_dir, &target_name, err);
+    if (status != QS_OK)
+        return status;
+    if (renameat2(fs->dirs[source_dir].fd, source_name, fs->dirs[target_dir].fd, target_name, RENAME_NOREPLACE) != 0)
+        return errno == EEXIST ? qs_fail(err, QS_DATA, "%s: the name is taken", target)
+                               : qs_fail_errno(err, errno, "%s to %s", source, target);
+    fs->dirs[source_dir].changed = fs->dirs[target_dir].changed = true;
+    return QS_OK;
+}
+
+enum qs_status qs_fs_times(struct qs_fs *fs, const char *path, const struct timespec times[2], struct qs_error *err)
+{
+    char full[PATH_LONGEST];
+    const char *name = NULL;
+    uint32_t dir = 0;
+    enum qs_status status = locate(fs, path, false, full, &dir, &name, err);
+    if (status == QS_OK && utimensat(fs->dirs[dir].fd, name, times, AT_SYMLINK_NOFOLLOW) != 0)
+        status = qs_fail_errno(err, errno, "%s: cannot set its time", full);
+    return status;
+}
+
+enum qs_status qs_fs_byte(struct qs_fs *fs, const char *path, uint64_t offset, uint8_t expect, uint8_t byte,
+                          struct qs_error *err)
+{
+    int fd = -1;
+    enum qs_status status = qs_fs_file(fs, path, O_RDWR, &fd, err);
+    if (status != QS_OK)
+        return status;
+    uint8_t there = 0;
+    if (pread(fd, &there, 1, (off_t)offset) != 1 || there != expect)
+        status = qs_fail(err, QS_DATA, "%s: not the expected byte at offset %llu", path, (unsigned long long)offset);
+    else if (pwrite(fd, &byte, 1, (off_t)offset) != 1 || fdatasync(fd) != 0)
+        status = qs_fail_errno(err, errno, "%s", path);
+    close(fd);
+    return status;
+}
+
+static bool write_all(int fd, struct qs_span data)
+{
+    while (data.len > 0) {
+        ssize_t n = write(fd, data.ptr, data.len);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return false;
+        data.ptr += n;
+        data.len -= (size_t)n;
+    }
+    return true;
+}
+
+enum qs_status qs_fs_create(struct qs_fs *fs, const char *path, struct qs_span data, const struct stat *like, bool keep_times,
+                            struct qs_error *err)
+{
+    char full[PATH_LONGEST], temporary[PATH_LONGEST];
+    const char *name = NULL;
+    uint32_t dir = 0;
+    if (!is_of_run(path))
+        return qs_fail(err, QS_DATA, "%s: files are made in the run directory only", path);
+    enum qs_status status = locate(fs, path, true, full, &dir, &name, err);
+    if (status != QS_OK)
+        return status;
+    int at = fs->dirs[dir].fd;
+    int length = snprintf(temporary, sizeof temporary, ".new-%s", name);
+    if (length < 0 || length >= (int)sizeof temporary)
+        return qs_fail(err, QS_DATA, "%s: not a usable path", path);
+    if (unlinkat(at, temporary, 0) != 0 && errno != ENOENT)     /* what a crashed run left */
+        return qs_fail_errno(err, errno, "%s", full);
+    int fd = openat(at, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return qs_fail_errno(err, errno, "%s", full);
+    struct timespec times[2] = {like->st_atim, like->st_mtim};
+    bool same_owner = like->st_uid == geteuid() && like->st_gid == getegid();
+    if (!write_all(fd, data) || (!same_owner && fchown(fd, like->st_uid, like->st_gid) != 0) ||
+        fchmod(fd, like->st_mode & 07777) != 0 || (keep_times && futimens(fd, times) != 0) || fsync(fd) != 0)
+        status = qs_fail_errno(err, errno, "%s", full);
+    if (close(fd) != 0 && status == QS_OK)
+        status = qs_fail_errno(err, errno, "%s", full);
+    if (status == QS_OK && renameat2(at, temporary, at, name, RENAME_NOREPLACE) != 0)
+        status = errno == EEXIST ? qs_fail(err, QS_DATA, "%s: the name is taken", full) : qs_fail_errno(err, errno, "%s", full);
+    if (status != QS_OK)
+        (void)unlinkat(at, temporary, 0);       /* ours: made above */
+    fs->dirs[dir].changed = true;
+    return status;
+}
+
+static enum qs_status remove_of_run(struct qs_fs *fs, const char *path, int flags, struct qs_error *err)
+{
+    char full[PATH_LONGEST];
+    const char *name = NULL;
+    uint32_t dir = 0;
+    if (!is_of_run(path))
+        return qs_fail(err, QS_DATA, "%s: nothing is removed outside the run directory", path);
+    enum qs_status status = locate(fs, path, false, full, &dir, &name, err);
+    if (status != QS_OK)
+        return status == QS_GONE ? QS_OK : status;
+    if (unlinkat(fs->dirs[dir].fd, name, flags) != 0 && errno != ENOENT)
+        return qs_fail_errno(err, errno, "%s", full);
+    fs->dirs[dir].changed = true;
+    return QS_OK;
+}
+
+enum qs_status qs_fs_unlink(struct qs_fs *fs, const char *path, struct qs_error *err)
+{
+    struct stat st;
+    enum qs_status status = qs_fs_stat(fs, path, &st, err);
+    if (status == QS_OK && !S_ISREG(st.st_mode))
+        return qs_fail(err, QS_DATA, "%s: not a regular file", path);
+    return status == QS_OK ? remove_of_run(fs, path, 0, err) : status == QS_GONE ? QS_OK : status;
+}
+
+enum qs_status qs_fs_rmdir(struct qs_fs *fs, const char *path, struct qs_error *err)
+{
+    return remove_of_run(fs, path, AT_REMOVEDIR, err);
+}
+
+enum qs_status qs_fs_sync(struct qs_fs *fs, struct qs_error *err)
+{
+    for (uint32_t i = 0; i < fs->dir_count; i++) {
+        if (!fs->dirs[i].changed)
+            continue;
+        if (fsync(fs->dirs[i].fd) != 0 && errno != EINVAL)
+            return qs_fail_errno(err, errno, "cannot sync a directory of the queue");
+        fs->dirs[i].changed = false;
+    }
+    return QS_OK;
+}
+
+/* --- what is there ---------------------------------------------------------------------------------------------------- */
+
+static enum qs_status walk(struct qs_fs *fs, const char *path, unsigned depth, qs_fs_visit visit, void *data,
+                           struct qs_error *err)
+{
+    char full[PATH_LONGEST], child[PATH_LONGEST];
+    struct dir *dir = NULL;
+    enum qs_status status = QS_OK;
+    if (qs_span_is(qs_span_of(path), "@"))
+        snprintf(full, sizeof full, "%s", fs->run);
+    else
+        status = resolve(fs, path, full, err);
+    if (status == QS_OK)
+        status = open_dir(fs, full, strlen(full), false, &dir, err);
+    if (status != QS_OK)
+        return status;
+    int copy = openat(dir->fd, ".", DIR_FLAGS);
+    DIR *stream = copy < 0 ? NULL : fdopendir(copy);
+    if (!stream) {
+        if (copy >= 0)
+            close(copy);
+        return qs_fail_errno(err, errno, "%s", full);
+    }
+    struct dirent *entry;
+    while (status == QS_OK && (errno = 0, entry = readdir(stream)) != NULL) {
+        struct stat st;
+        if (!component_ok(qs_span_of(entry->d_name)))
+            continue;
+        int length = snprintf(child, sizeof child, "%s/%s", path, entry->d_name);
+        if (length < 0 || length >= (int)sizeof child || fstatat(dirfd(stream), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0)
+            continue;
+        if (S_ISDIR(st.st_mode) && depth > 0)
+            status = walk(fs, child, depth - 1, visit, data, err);
+        else if (S_ISREG(st.st_mode))
+            status = visit(data, child, &st);
+    }
+    if (status == QS_OK && errno != 0)
+        status = qs_fail_errno(err, errno, "%s", full);
+    closedir(stream);
+    return status;
+}
+
+enum qs_status qs_fs_walk_run(struct qs_fs *fs, qs_fs_visit visit, void *data, struct qs_error *err)
+{
+    enum { DEEPEST = 8 };
+    enum qs_status status = walk(fs, "@", DEEPEST, visit, data, err);
+    return status == QS_END ? QS_OK : status;
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+enum qs_status qs_fs_runs(TALLOC_CTX *parent, struct qs_fs *fs, char ***names, size_t *count, struct qs_error *err)
+{
+    struct dir *base = NULL;
+    enum qs_status status = open_dir(fs, QS_RUN_BASE, sizeof QS_RUN_BASE - 1, false, &base, err);
+    if (status != QS_OK)
+        return status;
+    int copy = openat(base->fd, ".", DIR_FLAGS);
+    DIR *stream = copy < 0 ? NULL : fdopendir(copy);
+    if (!stream) {
+        if (copy >= 0)
+            close(copy);
+        return qs_fail_errno(err, errno, QS_RUN_BASE);
+    }
+    char **list = talloc_array(parent, char *, 0);
+    size_t found = 0;
+    for (struct dirent *entry; list && (entry = readdir(stream)) != NULL;) {
+        struct stat st;
+        if (!component_ok(qs_span_of(entry->d_name)) || entry->d_name[0] == '.' ||
+            fstatat(dirfd(stream), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISDIR(st.st_mode))
+            continue;
+        char **grown = talloc_realloc(parent, list, char *, (unsigned)found + 1);
+        char *name = grown ? talloc_strdup(grown, entry->d_name) : NULL;
+        list = grown ? grown : list;
+        if (!name) {
+            talloc_free(list);
+            list = NULL;
+            break;
+        }
+        list[found++] = name;
+    }
+    closedir(stream);
+    if (!list)
+        return qs_fail(err, QS_NOMEM, "out of memory");
+    qsort(list, found, sizeof *list, by_name);
+    *names = list;
+    *count = found;
+    return QS_OK;
+}

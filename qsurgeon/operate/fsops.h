@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The one door through which files change. On the live queue the verb is a rename that never replaces; time and single
+ * bytes are changed on claimed files only; whatever is created or unlinked lies in the directory of the run.
+ *
+ * Paths are those of surgery.h: relative to the queue directory, "@/" for the run directory. They are walked without
+ * following links, "..", absolute and empty components are refused. Every function acts relative to directory
+ * descriptors that stay open. One thread. */
+#ifndef QSURGEON_FSOPS_H
+#define QSURGEON_FSOPS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+#include <talloc.h>
+
+#include "qsurgeon/status.h"
+#include "qsurgeon/text.h"
+
+#define QS_RUN_BASE ".qsurgeon"     /* below the queue directory; no MTA scans this name, no sendmail wildcard matches */
+
+struct qs_fs;
+
+/* Opens the queue directory for changes and takes the lock that only one operating qsurgeon may hold
+ * (.qsurgeon/lock, exclusive flock). Creates .qsurgeon, mode 0700, where it is missing. Everything runs as the effective
+ * user that the caller has taken on (the queue's owner). QS_BUSY: another one operates. QS_NOPERM, QS_NOQUEUE, QS_IO.
+ * QS_USAGE: .qsurgeon is on another file system than the queue; the text has a hint. */
+enum qs_status qs_fs_open(TALLOC_CTX *parent, const char *queue_dir, struct qs_fs **out, struct qs_error *err) QS_MUST_CHECK;
+
+/* The run whose directory "@/" means from now on; made when it is missing. */
+enum qs_status qs_fs_run(struct qs_fs *fs, const char *run, struct qs_error *err) QS_MUST_CHECK;
+
+/* lstat. QS_GONE: nothing there. */
+enum qs_status qs_fs_stat(struct qs_fs *fs, const char *path, struct stat *out, struct qs_error *err) QS_MUST_CHECK;
+/* Opens a regular file, O_RDONLY or O_RDWR, no link followed, close-on-exec. The caller closes *fd. */
+enum qs_status qs_fs_file(struct qs_fs *fs, const char *path, int flags, int *fd, struct qs_error *err) QS_MUST_CHECK;
+
+/* Renames; never replaces, never leaves the file system. QS_GONE: no source. QS_DATA: the target exists. Missing
+ * directories of the target are made, mode 0700. */
+enum qs_status qs_fs_move(struct qs_fs *fs, const char *from, const char *to, struct qs_error *err) QS_MUST_CHECK;
+/* Sets access and modification time. */
+enum qs_status qs_fs_times(struct qs_fs *fs, const char *path, const struct timespec times[2],
+                           struct qs_error *err) QS_MUST_CHECK;
+/* Changes one byte from `expect` to `byte` and syncs. QS_DATA: another byte is there. */
+enum qs_status qs_fs_byte(struct qs_fs *fs, const char *path, uint64_t offset, uint8_t expect, uint8_t byte,
+                          struct qs_error *err) QS_MUST_CHECK;
+/* Makes a new file in the run directory with owner, group and mode of `like` and, where keep_times, its times; synced
+ * before it gets its name. QS_DATA: the name is taken. */
+enum qs_status qs_fs_create(struct qs_fs *fs, const char *path, struct qs_span data, const struct stat *like, bool keep_times,
+                            struct qs_error *err) QS_MUST_CHECK;
+/* Unlinks a regular file, removes an empty directory, of the run directory only. QS_GONE is no error here. */
+enum qs_status qs_fs_unlink(struct qs_fs *fs, const char *path, struct qs_error *err) QS_MUST_CHECK;
+enum qs_status qs_fs_rmdir(struct qs_fs *fs, const char *path, struct qs_error *err) QS_MUST_CHECK;
+
+/* Syncs every directory that was changed since the last call. */
+enum qs_status qs_fs_sync(struct qs_fs *fs, struct qs_error *err) QS_MUST_CHECK;
+
+/* Calls visit for each regular file below "@/", in no order; path is "@/...". QS_END of visit stops the walk. */
+typedef enum qs_status (*qs_fs_visit)(void *data, const char *path, const struct stat *st);
+enum qs_status qs_fs_walk_run(struct qs_fs *fs, qs_fs_visit visit, void *data, struct qs_error *err) QS_MUST_CHECK;
+
+/* The runs that have a directory below .qsurgeon: a talloc array of names under parent, sorted. */
+enum qs_status qs_fs_runs(TALLOC_CTX *parent, struct qs_fs *fs, char ***names, size_t *count,
+                          struct qs_error *err) QS_MUST_CHECK;
+
+#endif
