@@ -1,0 +1,593 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the installed Postfix says of itself, asked of its own postconf(1) and postmap(1), which are started directly, with
+ * no shell, an environment of ours and a limit on what they may print. main.cf is never parsed here. Without those
+ * programs there is nothing to know, which is no error: a queue directory can be read all the same. */
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "postfix.h"
+
+enum {
+    OUTPUT_MAX = 16 * 1024 * 1024,  /* of a program, and of a list in a file */
+    SILENCE_MAX = 20 * 1000,        /* milliseconds that a program may take without a word */
+};
+
+static const char default_queue[] = "/var/spool/postfix";
+
+/* --- programs --------------------------------------------------------------------------------------------------------- */
+
+/* The full name of a Postfix program, or NULL. */
+static const char *find_program(TALLOC_CTX *parent, const char *name)
+{
+    static const char *const places[] = {"/usr/sbin", "/usr/local/sbin", "/usr/pkg/sbin", "/opt/local/sbin"};
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        char *path = talloc_asprintf(parent, "%s/%s", places[i], name);
+        if (path != NULL && access(path, X_OK) == 0)
+            return path;
+        talloc_free(path);
+    }
+    return NULL;
+}
+
+struct output {
+    struct qs_buffer out, error;
+};
+
+/* Collects both streams until they are closed. False: too much, or silent for too long. */
+static bool collect(int out, int error, struct output *to)
+{
+    struct pollfd fds[2] = {{.fd = out, .events = POLLIN}, {.fd = error, .events = POLLIN}};
+    struct qs_buffer *buffers[2] = {&to->out, &to->error};
+    while (fds[0].fd >= 0 || fds[1].fd >= 0) {
+        int ready = poll(fds, 2, SILENCE_MAX);
+        if (ready < 0 && errno == EINTR)
+            continue;
+        if (ready <= 0)
+            return false;
+        for (int i = 0; i < 2; i++) {
+            char bytes[16 * 1024];
+            if (fds[i].fd < 0 || fds[i].revents == 0)
+                continue;
+            ssize_t n = read(fds[i].fd, bytes, sizeof bytes);
+            if (n < 0 && errno == EINTR)
+                continue;
+            if (n <= 0)
+                fds[i].fd = -1;
+            else if (buffers[i]->len > OUTPUT_MAX || !qs_buffer_add(buffers[i], (struct qs_span){bytes, (size_t)n}))
+                return false;
+        }
+    }
+    return true;
+}
+
+static int spawn(const char *const argv[], int out, int error, pid_t *pid)
+{
+    static const char *const environment[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", NULL};
+    posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
+    sigset_t none, pipe_signal;
+    (void)sigemptyset(&none);
+    (void)sigemptyset(&pipe_signal);
+    (void)sigaddset(&pipe_signal, SIGPIPE);
+    int result = posix_spawn_file_actions_init(&actions);
+    if (result != 0)
+        return result;
+    result = posix_spawnattr_init(&attributes);
+    if (result != 0) {
+        (void)posix_spawn_file_actions_destroy(&actions);
+        return result;
+    }
+    result = posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+    if (result == 0)
+        result = posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO);
+    if (result == 0)
+        result = posix_spawn_file_actions_adddup2(&actions, error, STDERR_FILENO);
+    if (result == 0)
+        result = posix_spawnattr_setsigmask(&attributes, &none);
+    if (result == 0)
+        result = posix_spawnattr_setsigdefault(&attributes, &pipe_signal);
+    if (result == 0)
+        result = posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+    if (result == 0) {
+        /* posix_spawn takes arrays of char * for history's sake and does not write to them */
+        union { const char *const *in; char *const *out; } args = {argv}, env = {environment};
+        result = posix_spawn(pid, argv[0], &actions, &attributes, args.out, env.out);
+    }
+    (void)posix_spawn_file_actions_destroy(&actions);
+    (void)posix_spawnattr_destroy(&attributes);
+    return result;
+}
+
+/* Runs argv[0] and gives what it printed. QS_CONFIG: it failed, the text is its last complaint. */
+static enum qs_status run(TALLOC_CTX *parent, const char *const argv[], struct qs_span *out, struct qs_error *err)
+{
+    enum qs_status status = QS_OK;
+    struct output output;
+    int to[2] = {-1, -1}, error[2] = {-1, -1};
+    pid_t pid = -1;
+    qs_buffer_init(&output.out, parent);
+    qs_buffer_init(&output.error, parent);
+    if (pipe2(to, O_CLOEXEC) != 0 || pipe2(error, O_CLOEXEC) != 0) {
+        status = qs_fail_errno(err, errno, "pipe");
+        goto done;
+    }
+    int result = spawn(argv, to[1], error[1], &pid);
+    if (result != 0) {
+        status = qs_fail_errno(err, result, "%s", argv[0]);
+        goto done;
+    }
+    (void)close(to[1]);
+    (void)close(error[1]);
+    to[1] = error[1] = -1;
+    bool ended = collect(to[0], error[0], &output);
+    if (!ended)
+        (void)kill(pid, SIGKILL);
+    int how = 0;
+    while (waitpid(pid, &how, 0) < 0 && errno == EINTR)
+        ;
+    if (!ended) {
+        status = qs_fail(err, QS_CONFIG, "%s: does not end, or prints without end", argv[0]);
+    } else if (!WIFEXITED(how) || WEXITSTATUS(how) != 0) {
+        struct qs_span words = qs_span_trim((struct qs_span){output.error.data, output.error.len});
+        const char *newline = words.len > 0 ? memrchr(words.ptr, '\n', words.len) : NULL;
+        if (newline != NULL)
+            words = (struct qs_span){newline + 1, words.len - (size_t)(newline + 1 - words.ptr)};
+        char safe[QS_ERROR_TEXT / 2];
+        (void)qs_text_safe(safe, sizeof safe, words);
+        status = qs_fail(err, QS_CONFIG, "%s", words.len > 0 ? safe : argv[0]);
+    } else {
+        *out = (struct qs_span){output.out.data, output.out.len};
+    }
+done:
+    for (int i = 0; i < 2; i++) {
+        if (to[i] >= 0)
+            (void)close(to[i]);
+        if (error[i] >= 0)
+            (void)close(error[i]);
+    }
+    return status;
+}
+
+/* --- words ------------------------------------------------------------------------------------------------------------ */
+
+/* The next line of *text, without its newline. */
+static bool next_line(struct qs_span *text, struct qs_span *line)
+{
+    if (text->len == 0)
+        return false;
+    const char *end = memchr(text->ptr, '\n', text->len);
+    line->ptr = text->ptr;
+    line->len = end != NULL ? (size_t)(end - text->ptr) : text->len;
+    size_t skip = end != NULL ? line->len + 1 : line->len;
+    *text = (struct qs_span){text->ptr + skip, text->len - skip};
+    return true;
+}
+
+static bool is_separator(char c)
+{
+    return c == ',' || c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+/* The next item of a list separated by commas and blanks; {...} stays together. */
+static bool next_item(struct qs_span *text, struct qs_span *item)
+{
+    size_t from = 0, depth = 0;
+    while (from < text->len && is_separator(text->ptr[from]))
+        from++;
+    size_t to = from;
+    for (; to < text->len && (depth > 0 || !is_separator(text->ptr[to])); to++) {
+        if (text->ptr[to] == '{')
+            depth++;
+        else if (text->ptr[to] == '}' && depth > 0)
+            depth--;
+    }
+    *item = (struct qs_span){text->ptr + from, to - from};
+    *text = (struct qs_span){text->ptr + to, text->len - to};
+    return item->len > 0;
+}
+
+/* The value of a parameter in what postconf prints, "name = value"; empty: not there. */
+static struct qs_span parameter(struct qs_span printed, const char *name)
+{
+    struct qs_span line;
+    while (next_line(&printed, &line)) {
+        const char *equals = line.len > 0 ? memchr(line.ptr, '=', line.len) : NULL;
+        if (equals != NULL &&
+            qs_span_is(qs_span_trim((struct qs_span){line.ptr, (size_t)(equals - line.ptr)}), name))
+            return qs_span_trim((struct qs_span){equals + 1, line.len - (size_t)(equals + 1 - line.ptr)});
+    }
+    return (struct qs_span){NULL, 0};
+}
+
+/* --- instances -------------------------------------------------------------------------------------------------------- */
+
+struct found {
+    TALLOC_CTX *parent;
+    struct qs_instance **list;
+    size_t count;
+};
+
+static enum qs_status add_instance(struct found *found, struct qs_span name, struct qs_span queue_dir,
+                                   struct qs_span config, const char *evidence, struct qs_error *err)
+{
+    struct qs_instance **grown = talloc_realloc(found->parent, found->list, struct qs_instance *,
+                                                (unsigned)found->count + 1);
+    if (grown == NULL)
+        return qs_fail(err, QS_NOMEM, "out of memory");
+    found->list = grown;
+    struct qs_instance *instance = talloc_zero(grown, struct qs_instance);
+    if (instance != NULL) {
+        instance->format = &qs_format_postfix;
+        instance->name = talloc_strndup(instance, name.ptr, name.len);
+        instance->queue_dir = talloc_strndup(instance, queue_dir.ptr, queue_dir.len);
+        if (config.len > 0)
+            instance->config = talloc_strndup(instance, config.ptr, config.len);
+        instance->evidence = talloc_strdup(instance, evidence);
+    }
+    if (instance == NULL || instance->name == NULL || instance->queue_dir == NULL || instance->evidence == NULL ||
+        (config.len > 0 && instance->config == NULL)) {
+        talloc_free(instance);
+        return qs_fail(err, QS_NOMEM, "out of memory");
+    }
+    grown[found->count++] = instance;
+    return QS_OK;
+}
+
+/* What postconf says of one configuration directory (NULL: the one it was built for). */
+static enum qs_status ask(TALLOC_CTX *scratch, const char *postconf, const char *config, struct qs_span *printed,
+                          struct qs_error *err)
+{
+    const char *argv[10];
+    size_t n = 0;
+    argv[n++] = postconf;
+    if (config != NULL) {
+        argv[n++] = "-c";
+        argv[n++] = config;
+    }
+    argv[n++] = "-x";
+    argv[n++] = "config_directory";
+    argv[n++] = "queue_directory";
+    argv[n++] = "multi_instance_name";
+    argv[n++] = "multi_instance_directories";
+    argv[n] = NULL;
+    return run(scratch, argv, printed, err);
+}
+
+static struct qs_span last_component(struct qs_span path)
+{
+    const char *slash = path.len > 0 ? memrchr(path.ptr, '/', path.len) : NULL;
+    return slash != NULL ? (struct qs_span){slash + 1, path.len - (size_t)(slash + 1 - path.ptr)} : path;
+}
+
+static enum qs_status add_asked(TALLOC_CTX *scratch, struct found *found, struct qs_span printed, bool primary,
+                                struct qs_error *err)
+{
+    struct qs_span config = parameter(printed, "config_directory"), queue = parameter(printed, "queue_directory");
+    struct qs_span name = parameter(printed, "multi_instance_name");
+    if (queue.len == 0)
+        return QS_OK;
+    if (name.len == 0)
+        name = primary || config.len == 0 ? QS_SPAN("postfix") : last_component(config);
+    const char *evidence = talloc_asprintf(scratch, "queue_directory of %.*s/main.cf", (int)config.len, config.ptr);
+    if (evidence == NULL)
+        return qs_fail(err, QS_NOMEM, "out of memory");
+    return add_instance(found, name, queue, config, evidence, err);
+}
+
+/* The machine's instances: the default one and those that it names in multi_instance_directories. One that postconf
+ * cannot read is passed over. */
+static enum qs_status ask_all(TALLOC_CTX *scratch, struct found *found, const char *postconf, struct qs_error *err)
+{
+    struct qs_span printed, other, item;
+    enum qs_status status = ask(scratch, postconf, NULL, &printed, err);
+    if (status != QS_OK)
+        return status == QS_NOMEM ? status : QS_OK;
+    status = add_asked(scratch, found, printed, true, err);
+    struct qs_span more = parameter(printed, "multi_instance_directories");
+    while (status == QS_OK && next_item(&more, &item)) {
+        const char *config = talloc_strndup(scratch, item.ptr, item.len);
+        if (config == NULL)
+            return qs_fail(err, QS_NOMEM, "out of memory");
+        status = ask(scratch, postconf, config, &other, NULL);
+        if (status == QS_OK)
+            status = add_asked(scratch, found, other, false, err);
+        else if (status != QS_NOMEM)
+            status = QS_OK;
+    }
+    return status;
+}
+
+static bool same_directory(const char *a, const char *b)
+{
+    struct stat x, y;
+    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+/* An offline copy, or the queue of an instance of this machine: that one brings its configuration along. */
+static enum qs_status discover_queue(TALLOC_CTX *scratch, struct found *found, const char *queue_dir,
+                                     const char *postconf, struct qs_error *err)
+{
+    const char *evidence;
+    struct found known = {.parent = scratch};
+    if (!pf_probe(scratch, queue_dir, &evidence))
+        return QS_OK;
+    enum qs_status status = postconf != NULL ? ask_all(scratch, &known, postconf, err) : QS_OK;
+    if (status != QS_OK)
+        return status;
+    for (size_t i = 0; i < known.count; i++) {
+        if (same_directory(queue_dir, known.list[i]->queue_dir))
+            return add_instance(found, qs_span_of(known.list[i]->name), qs_span_of(queue_dir),
+                                qs_span_of(known.list[i]->config), evidence, err);
+    }
+    return add_instance(found, QS_SPAN("postfix"), qs_span_of(queue_dir), (struct qs_span){NULL, 0}, evidence, err);
+}
+
+static enum qs_status discover_config(TALLOC_CTX *scratch, struct found *found, const struct qs_place *place,
+                                      const char *postconf, struct qs_error *err)
+{
+    struct qs_span printed;
+    if (postconf == NULL)
+        return qs_fail(err, QS_CONFIG, "%s: cannot be read, there is no postconf program here", place->config);
+    enum qs_status status = ask(scratch, postconf, place->config, &printed, err);
+    if (status != QS_OK || place->queue_dir == NULL)
+        return status != QS_OK ? status : add_asked(scratch, found, printed, true, err);
+    struct qs_span name = parameter(printed, "multi_instance_name");
+    return add_instance(found, name.len > 0 ? name : QS_SPAN("postfix"), qs_span_of(place->queue_dir),
+                        qs_span_of(place->config), "named with its configuration", err);
+}
+
+enum qs_status pf_discover(TALLOC_CTX *parent, const struct qs_place *place, struct qs_instance ***list, size_t *count,
+                           struct qs_error *err)
+{
+    enum qs_status status;
+    TALLOC_CTX *scratch = talloc_new(NULL);
+    if (scratch == NULL)
+        return qs_fail(err, QS_NOMEM, "out of memory");
+    struct found found = {.parent = scratch};
+    const char *postconf = find_program(scratch, "postconf");
+    if (place->config != NULL) {
+        status = discover_config(scratch, &found, place, postconf, err);
+    } else if (place->queue_dir != NULL) {
+        status = discover_queue(scratch, &found, place->queue_dir, postconf, err);
+    } else {
+        status = postconf != NULL ? ask_all(scratch, &found, postconf, err) : QS_OK;
+        if (status == QS_OK && found.count == 0)
+            status = discover_queue(scratch, &found, default_queue, NULL, err);
+    }
+    if (status == QS_OK) {
+        *list = talloc_steal(parent, found.list);
+        *count = found.count;
+    }
+    talloc_free(scratch);
+    return status;
+}
+
+/* --- site ------------------------------------------------------------------------------------------------------------- */
+
+enum list_kind { DOMAINS, NETWORKS };
+
+struct name_list {
+    struct qs_site *site;
+    enum list_kind kind;
+    char ***list;
+    size_t *count;
+};
+
+static bool is_domain(struct qs_span name)
+{
+    for (size_t i = 0; i < name.len; i++) {
+        unsigned char c = (unsigned char)name.ptr[i];
+        if (!isalnum(c) && c < 0x80 && c != '-' && c != '.' && c != '_')
+            return false;
+    }
+    return name.len > 0 && name.len < 256;
+}
+
+static bool is_network(struct qs_span name)
+{
+    for (size_t i = 0; i < name.len; i++) {
+        if (!isxdigit((unsigned char)name.ptr[i]) && memchr(".:/", name.ptr[i], 3) == NULL)
+            return false;
+    }
+    return name.len > 0 && name.len < 64;
+}
+
+/* Adds one plain name; what is none (a pattern, an address, a variable) is left out. */
+static enum qs_status add_name(struct name_list *to, struct qs_span name, struct qs_error *err)
+{
+    if (to->kind == DOMAINS) {
+        if (name.len > 0 && name.ptr[0] == '.')
+            name = (struct qs_span){name.ptr + 1, name.len - 1};
+        if (name.len > 0 && name.ptr[name.len - 1] == '.')
+            name.len--;
+    }
+    char network[64];
+    size_t len = 0;
+    if (to->kind == NETWORKS) {         /* [::1]/128 in Postfix is ::1/128 elsewhere */
+        for (size_t i = 0; i < name.len && len < sizeof network; i++) {
+            if (name.ptr[i] != '[' && name.ptr[i] != ']')
+                network[len++] = name.ptr[i];
+        }
+        name = (struct qs_span){network, len};
+    }
+    if (!(to->kind == DOMAINS ? is_domain(name) : is_network(name)))
+        return QS_OK;
+    if ((*to->count & (*to->count - 1)) == 0) {     /* doubles at 0, 1, 2, 4, ... */
+        char **grown = talloc_realloc(to->site, *to->list, char *, *to->count == 0 ? 1 : 2 * (unsigned)*to->count);
+        if (grown == NULL)
+            return qs_fail(err, QS_NOMEM, "out of memory");
+        *to->list = grown;
+    }
+    char *copy = talloc_strndup(*to->list, name.ptr, name.len);
+    if (copy == NULL)
+        return qs_fail(err, QS_NOMEM, "out of memory");
+    for (char *c = copy; *c != '\0'; c++) {
+        if (*c >= 'A' && *c <= 'Z')
+            *c = (char)(*c - 'A' + 'a');
+    }
+    (*to->list)[(*to->count)++] = copy;
+    return QS_OK;
+}
+
+/* A regular file's text; false when there is none, or too much. */
+static bool read_text(TALLOC_CTX *parent, struct qs_span name, struct qs_span *out)
+{
+    struct qs_buffer text;
+    struct stat st;
+    bool ok = false;
+    char *path = talloc_strndup(parent, name.ptr, name.len);
+    int fd = path != NULL ? open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY) : -1;
+    if (fd < 0)
+        return false;
+    qs_buffer_init(&text, parent);
+    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > 0 && st.st_size <= OUTPUT_MAX &&
+        qs_buffer_reserve(&text, (size_t)st.st_size)) {
+        ssize_t n = 1;
+        while (text.len < (size_t)st.st_size && n > 0) {
+            n = read(fd, text.data + text.len, (size_t)st.st_size - text.len);
+            if (n > 0)
+                text.len += (size_t)n;
+        }
+        ok = text.len > 0;
+    }
+    (void)close(fd);
+    if (ok)
+        *out = (struct qs_span){text.data, text.len};
+    return ok;
+}
+
+/* Keys of a table: the first word of each line. In tables of domains, addresses and bare user names may stand as well. */
+static enum qs_status add_keys(struct name_list *to, struct qs_span text, struct qs_error *err)
+{
+    struct qs_span line, key;
+    enum qs_status status = QS_OK;
+    while (status == QS_OK && next_line(&text, &line)) {
+        if (line.len == 0 || line.ptr[0] == '#' || line.ptr[0] == ' ' || line.ptr[0] == '\t' ||
+            !next_item(&line, &key))
+            continue;
+        if (to->kind == NETWORKS || memchr(key.ptr, '.', key.len) != NULL)
+            status = add_name(to, key, err);
+    }
+    return status;
+}
+
+/* A list of plain names in a file, which itself may have comments. */
+static enum qs_status add_file(struct name_list *to, struct qs_span text, struct qs_error *err)
+{
+    struct qs_span line, item;
+    enum qs_status status = QS_OK;
+    while (next_line(&text, &line)) {
+        const char *comment = line.len > 0 ? memchr(line.ptr, '#', line.len) : NULL;
+        if (comment != NULL)
+            line.len = (size_t)(comment - line.ptr);
+        while (status == QS_OK && next_item(&line, &item)) {
+            if (item.ptr[0] != '!')
+                status = add_name(to, item, err);
+        }
+    }
+    return status;
+}
+
+/* Table types that postmap -s can list, and whose listing asks no other server. */
+static bool can_list(struct qs_span table)
+{
+    static const char *const types[] = {"hash:", "btree:", "lmdb:", "dbm:", "sdbm:", "inline:"};
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+        if (qs_span_starts(table, types[i]))
+            return true;
+    }
+    return false;
+}
+
+static struct qs_span without(struct qs_span text, const char *prefix)
+{
+    size_t len = strlen(prefix);
+    return qs_span_starts(text, prefix) ? (struct qs_span){text.ptr + len, text.len - len} : text;
+}
+
+/* One item of a domain or network list (postconf(5)): a name, a file of names, or a table. */
+static enum qs_status add_item(TALLOC_CTX *scratch, struct name_list *to, const char *postmap, const char *config,
+                               struct qs_span item, struct qs_error *err)
+{
+    struct qs_span text, table = without(item, "proxy:");
+    if (item.ptr[0] == '!')
+        return QS_OK;
+    if (item.ptr[0] == '/')
+        return read_text(scratch, item, &text) ? add_file(to, text, err) : QS_OK;
+    if (qs_span_starts(table, "texthash:"))
+        return read_text(scratch, without(table, "texthash:"), &text) ? add_keys(to, text, err) : QS_OK;
+    if (to->kind == NETWORKS && qs_span_starts(table, "cidr:"))
+        return read_text(scratch, without(table, "cidr:"), &text) ? add_keys(to, text, err) : QS_OK;
+    if (to->kind == DOMAINS && can_list(table)) {
+        const char *name = talloc_strndup(scratch, table.ptr, table.len);
+        const char *argv[] = {postmap, "-c", config, "-s", name, NULL};
+        if (name == NULL)
+            return qs_fail(err, QS_NOMEM, "out of memory");
+        enum qs_status status = postmap != NULL ? run(scratch, argv, &text, NULL) : QS_CONFIG;
+        return status == QS_OK ? add_keys(to, text, err) : status == QS_NOMEM ? status : QS_OK;
+    }
+    return add_name(to, item, err);
+}
+
+enum qs_status pf_site(const struct qs_instance *instance, struct qs_site *site, struct qs_error *err)
+{
+    const struct {
+        const char *parameter;
+        struct name_list to;
+    } lists[] = {
+        {"mydestination", {site, DOMAINS, &site->local_domains, &site->local_count}},
+        {"virtual_alias_domains", {site, DOMAINS, &site->local_domains, &site->local_count}},
+        {"virtual_mailbox_domains", {site, DOMAINS, &site->local_domains, &site->local_count}},
+        {"relay_domains", {site, DOMAINS, &site->relay_domains, &site->relay_count}},
+        {"mynetworks", {site, NETWORKS, &site->networks, &site->network_count}},
+    };
+    if (instance->config == NULL)
+        return QS_OK;
+    TALLOC_CTX *scratch = talloc_new(NULL);
+    if (scratch == NULL)
+        return qs_fail(err, QS_NOMEM, "out of memory");
+    struct qs_span printed, item;
+    const char *postconf = find_program(scratch, "postconf"), *postmap = find_program(scratch, "postmap");
+    const char *argv[] = {postconf, "-c", instance->config, "-x", "myhostname", "mydestination", "virtual_alias_domains",
+                          "virtual_mailbox_domains", "relay_domains", "mynetworks", NULL};
+    enum qs_status status = postconf != NULL ? run(scratch, argv, &printed, err) : QS_CONFIG;
+    if (status != QS_OK) {
+        status = status == QS_NOMEM ? status : QS_OK;
+        goto done;
+    }
+    struct qs_span hostname = parameter(printed, "myhostname");
+    if (site->hostname == NULL && is_domain(hostname)) {
+        site->hostname = talloc_strndup(site, hostname.ptr, hostname.len);
+        if (site->hostname == NULL)
+            status = qs_fail(err, QS_NOMEM, "out of memory");
+    }
+    for (size_t i = 0; i < sizeof lists / sizeof *lists && status == QS_OK; i++) {
+        struct name_list to = lists[i].to;
+        struct qs_span value = parameter(printed, lists[i].parameter);
+        while (status == QS_OK && next_item(&value, &item))
+            status = add_item(scratch, &to, postmap, instance->config, item, err);
+    }
+done:
+    talloc_free(scratch);
+    return status;
+}
+
+const struct qs_format qs_format_postfix = {
+    .name = "postfix",
+    .summary = "Postfix 1.0 to 3.11, queue files of any layout",
+    .probe = pf_probe,
+    .discover = pf_discover,
+    .open = pf_open,
+    .next = pf_next,
+    .read = pf_read,
+    .content = pf_content,
+    .site = pf_site,
+};

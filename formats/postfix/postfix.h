@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of the Postfix driver share with each other. Private to formats/postfix and its tests. */
+#ifndef QSURGEON_POSTFIX_H
+#define QSURGEON_POSTFIX_H
+
+#include "qsurgeon/format.h"
+
+/* The directories below queue_directory that matter here. The messages' come first, in the order in which mail moves
+ * through them, so that a walk rather meets a moving message twice than not at all. */
+enum pf_dir {
+    PF_MAILDROP,
+    PF_INCOMING,
+    PF_ACTIVE,
+    PF_DEFERRED,
+    PF_HOLD,
+    PF_CORRUPT,
+    PF_SAVED,
+    PF_DEFER,                   /* logs from here on: last reason of each deferred recipient */
+    PF_BOUNCE,                  /* failures not yet reported to the sender */
+    PF_TRACE,                   /* results to report on request */
+    PF_DIRS,
+    PF_QUEUES = PF_DEFER,       /* how many hold messages */
+};
+
+const char *pf_dir_name(enum pf_dir dir);
+
+/* Queue IDs (Postfix src/global/mail_queue.h). Short: 5 hexadecimal digits of microseconds, then the inode number in
+ * hexadecimal. Long: seconds (6 or more digits) and microseconds (4) in base 52, 'z', the inode number in base 51. */
+enum {
+    PF_ID_MIN = 6,
+    PF_ID_MAX = 255,
+    PF_DEPTH_MAX = 5,           /* hash directories: a level for each digit of the microseconds */
+    PF_PATH_MAX = 2 * PF_DEPTH_MAX + PF_ID_MAX + 1,
+};
+
+struct pf_id {
+    bool long_form;
+    uint64_t seconds;           /* since 1970; 0 in the short form */
+    uint32_t microseconds;
+    uint64_t inode;             /* 0: the digits are not a number */
+};
+
+/* Only letters, digits and '_', and of a length that an ID can have. */
+bool pf_id_valid(struct qs_span id);
+/* Takes a valid ID apart. */
+struct pf_id pf_id_decode(const char *id);
+/* Writes the path of a valid ID below its directory when that is hashed `depth` levels deep: "A/7/A7...". */
+void pf_id_path(const char *id, unsigned depth, char to[PF_PATH_MAX]);
+
+/* The message directory that the entry is in. */
+enum pf_dir pf_entry_dir(const struct qs_entry *e);
+/* Opens the message's file where the entry says; when it is not there, wherever else in the queue its inode is now, and
+ * e follows. Sets e->inode. */
+enum qs_status pf_open_message(const struct qs_queue *queue, struct qs_entry *e, struct qs_file *file,
+                               struct qs_error *err) QS_MUST_CHECK;
+/* Opens the message's log (PF_DEFER, PF_BOUNCE or PF_TRACE). QS_GONE: it has none. */
+enum qs_status pf_open_log(const struct qs_queue *queue, const struct qs_entry *e, enum pf_dir log,
+                           struct qs_file *file, struct qs_error *err) QS_MUST_CHECK;
+/* Whether bounce or trace had a log of that name when the queue was opened. */
+bool pf_has_log(const struct qs_queue *queue, const char *id, enum pf_dir log);
+/* The user who owns the queue directories (mail_owner). */
+uid_t pf_queue_owner(const struct qs_queue *queue);
+
+/* Whether the directory is laid out as a Postfix queue; evidence as in struct qs_format. */
+bool pf_probe(TALLOC_CTX *parent, const char *queue_dir, const char **evidence);
+enum qs_status pf_open(TALLOC_CTX *parent, const struct qs_instance *instance, struct qs_queue **out,
+                       struct qs_error *err) QS_MUST_CHECK;
+enum qs_status pf_next(struct qs_queue *queue, struct qs_entry *e, struct qs_error *err) QS_MUST_CHECK;
+
+/* The envelope and the content of a message. */
+enum qs_status pf_read(const struct qs_queue *queue, struct qs_entry *e, struct qs_reader *reader,
+                       struct qs_envelope *out, struct qs_error *err) QS_MUST_CHECK;
+enum qs_status pf_content(const struct qs_queue *queue, const struct qs_entry *e, struct qs_reader *reader, size_t cap,
+                          struct qs_span *out, bool *whole, struct qs_error *err) QS_MUST_CHECK;
+
+/* The user number in the Received header that pickup(8) puts before a local submission, "Received: by HOST (NAME, from
+ * userid N)"; -1 when `head`, the beginning of a message, is not that. A user can forge such a header, but not the first
+ * one of a message that came without client attributes. */
+int64_t pf_received_uid(struct qs_span head);
+
+/* The installed Postfix. */
+enum qs_status pf_discover(TALLOC_CTX *parent, const struct qs_place *place, struct qs_instance ***list, size_t *count,
+                           struct qs_error *err) QS_MUST_CHECK;
+enum qs_status pf_site(const struct qs_instance *instance, struct qs_site *site, struct qs_error *err) QS_MUST_CHECK;
+
+extern const struct qs_format qs_format_postfix;
+
+#endif
