@@ -37,4 +37,8 @@ struct qs_clusters {
 enum qs_status qs_cluster(TALLOC_CTX *parent, const struct qs_scan *scan, struct qs_clusters **out,
                           struct qs_error *err) QS_MUST_CHECK;
 
+/* Do two texts resemble each other as much as a member and its leader must? The same bound as in qs_cluster: short texts
+ * need more. Never for a text without shingles. */
+bool qs_cluster_alike(const struct qs_fingerprint *a, const struct qs_fingerprint *b);
+
 #endif

@@ -43,6 +43,8 @@ struct qs_plan {
     struct qs_plan_item *items;
     uint32_t count;
     uint64_t bytes;
+    uint32_t left_legit, left_unsure;   /* selected, but guarded: not in the plan; not on disk */
+    uint32_t left_unfit;                /* selected, but the action has no meaning where they are; not on disk */
 };
 
 /* Limits that a commit must not pass; 0: none. */
@@ -63,8 +65,9 @@ struct qs_plan_wish {
 };
 
 /* Makes a plan for the selected messages of the one queue in `view` (a view of several queues: QS_USAGE, ask for --queue).
- * Messages that the action cannot apply to by where they are (release of what is not held) are left out. QS_USAGE: a guard is
- * passed, nothing selected; the text names the option that lifts it. The plan is a child of parent and points into the view. */
+ * Left out and counted: legit without include_legit, unsure unless named, and what the action has no meaning for (release of
+ * what is not held). QS_USAGE: nothing is left, or max or max_share is passed; the text names the option that lifts it. The plan
+ * is a child of parent and points into the view. */
 enum qs_status qs_plan_make(TALLOC_CTX *parent, const struct qs_view *view, const uint8_t *selected,
                             const struct qs_plan_wish *wish, const struct qs_guard *guard, struct qs_plan **out,
                             struct qs_error *err) QS_MUST_CHECK;

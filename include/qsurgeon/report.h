@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What people and programs read. Text is for people and may change; JSON is the contract.
- * Every function writes to `out` and gives QS_IO when that failed; nothing raw leaves: control characters, bidi overrides
- * and invalid UTF-8 are escaped in every form of output. */
+ *
+ * Every function writes to `out` and gives QS_IO when that failed. Nothing raw leaves: control characters, bidi overrides,
+ * invisible characters and invalid UTF-8 are escaped in every form of output. JSON is pure ASCII, one object a line;
+ * bytes that are no UTF-8 stand in it as U+FFFD. What is shown does not depend on the order of the messages in the scan.
+ * `selected` marks the messages meant (qs_select); NULL: all. */
 #ifndef QSURGEON_REPORT_H
 #define QSURGEON_REPORT_H
 
@@ -13,55 +16,69 @@
 
 struct qs_style {
     unsigned columns;               /* width of the terminal; 80 for a pipe */
+    unsigned rows;                  /* height of the terminal; 0: not a terminal, nothing has to fit */
     bool colour;
-    bool utf8;                      /* may use characters beyond ASCII for drawing */
-    bool explain;                   /* evidence for each cluster shown */
+    bool utf8;                      /* false: text output is pure ASCII, other characters are escaped */
+    bool explain;                   /* with evidence */
     bool problems;                  /* list every problem */
-    unsigned clusters;              /* rows shown; 0: as many as fit sensibly */
+    unsigned top;                   /* rows of clusters, domains, sources; 0: as many as fit sensibly */
+    const char *program;            /* how to call this program again on the same queue, quoted for a shell */
 };
 
-/* `selected` marks the messages meant, NULL: all. */
+/* The product's face. Evidence of the clusters shown, with style->explain. JSON has all clusters. */
 enum qs_status qs_report_triage_text(FILE *out, const struct qs_view *view, const uint8_t *selected,
                                      const struct qs_style *style, struct qs_error *err) QS_MUST_CHECK;
-enum qs_status qs_report_triage_json(FILE *out, const struct qs_view *view, const uint8_t *selected, bool explain,
-                                     struct qs_error *err) QS_MUST_CHECK;
+enum qs_status qs_report_triage_json(FILE *out, const struct qs_view *view, const uint8_t *selected,
+                                     const struct qs_style *style, struct qs_error *err) QS_MUST_CHECK;
 
+/* A line a message, ordered by instance, arrival, queue ID. JSON has the evidence with style->explain. CSV is RFC 4180
+ * with CRLF; text cells that a spreadsheet would run get a leading apostrophe. */
 enum qs_status qs_report_list_text(FILE *out, const struct qs_view *view, const uint8_t *selected,
                                    const struct qs_style *style, struct qs_error *err) QS_MUST_CHECK;
 enum qs_status qs_report_list_json(FILE *out, const struct qs_view *view, const uint8_t *selected,
-                                   struct qs_error *err) QS_MUST_CHECK;     /* one object a line */
+                                   const struct qs_style *style, struct qs_error *err) QS_MUST_CHECK;
 enum qs_status qs_report_list_csv(FILE *out, const struct qs_view *view, const uint8_t *selected,
-                                  struct qs_error *err) QS_MUST_CHECK;      /* RFC 4180; cells that a spreadsheet would
-                                                                               run get a leading apostrophe */
+                                  const struct qs_style *style, struct qs_error *err) QS_MUST_CHECK;
 enum qs_status qs_report_list_ids(FILE *out, const struct qs_view *view, const uint8_t *selected,
-                                  struct qs_error *err) QS_MUST_CHECK;      /* bare queue IDs, one a line */
+                                  const struct qs_style *style, struct qs_error *err) QS_MUST_CHECK;
 
 struct qs_envelope;
 struct qs_decoded;
 /* One message: envelope, recipients with their last results, header, decoded text, evidence with its sum. envelope and
- * decoded are NULL for a saved scan. */
-enum qs_status qs_report_show_text(FILE *out, const struct qs_view *view, uint32_t message, const struct qs_envelope *envelope,
-                                   const struct qs_decoded *decoded, const struct qs_style *style,
-                                   struct qs_error *err) QS_MUST_CHECK;
+ * decoded are NULL for a saved scan, and when the message left the queue meanwhile. */
+enum qs_status qs_report_show_text(FILE *out, const struct qs_view *view, uint32_t message,
+                                   const struct qs_envelope *envelope, const struct qs_decoded *decoded,
+                                   const struct qs_style *style, struct qs_error *err) QS_MUST_CHECK;
 enum qs_status qs_report_show_json(FILE *out, const struct qs_view *view, uint32_t message,
                                    const struct qs_envelope *envelope, const struct qs_decoded *decoded,
                                    struct qs_error *err) QS_MUST_CHECK;
 /* One cluster with its evidence, samples, senders, clients and recipients. */
-enum qs_status qs_report_cluster_text(FILE *out, const struct qs_view *view, uint32_t group, const struct qs_style *style,
-                                      struct qs_error *err) QS_MUST_CHECK;
+enum qs_status qs_report_cluster_text(FILE *out, const struct qs_view *view, uint32_t group,
+                                      const struct qs_style *style, struct qs_error *err) QS_MUST_CHECK;
 enum qs_status qs_report_cluster_json(FILE *out, const struct qs_view *view, uint32_t group,
                                       struct qs_error *err) QS_MUST_CHECK;
+/* The message's bytes for a terminal: lines stay lines, all else that is not plain text is escaped. */
+enum qs_status qs_report_raw_text(FILE *out, struct qs_span content, const struct qs_style *style,
+                                  struct qs_error *err) QS_MUST_CHECK;
 
-/* Age by domain, what qshape(1) shows: of recipients, or of senders. */
+/* Age by domain in minutes since arrival, what qshape(1) shows: of recipients that wait, or of senders. */
 enum qs_status qs_report_shape_text(FILE *out, const struct qs_view *view, const uint8_t *selected, bool by_sender,
                                     const struct qs_style *style, struct qs_error *err) QS_MUST_CHECK;
 enum qs_status qs_report_shape_json(FILE *out, const struct qs_view *view, const uint8_t *selected, bool by_sender,
                                     struct qs_error *err) QS_MUST_CHECK;
 
-/* Where the mail came in: clients by address, network, user, local uid. */
+/* Where the mail came in: clients by address and network (/24, /64), authenticated users, local users by number. */
 enum qs_status qs_report_sources_text(FILE *out, const struct qs_view *view, const uint8_t *selected,
                                       const struct qs_style *style, struct qs_error *err) QS_MUST_CHECK;
 enum qs_status qs_report_sources_json(FILE *out, const struct qs_view *view, const uint8_t *selected,
                                       struct qs_error *err) QS_MUST_CHECK;
+
+/* The rows of a query as they come from qs_sql: give qs_report_row as the sink and the object as its data, then end it.
+ * `out` and `style` must outlive it. NULL: out of memory. */
+enum qs_rows_form { QS_ROWS_TEXT, QS_ROWS_JSON, QS_ROWS_CSV };
+struct qs_rows;
+struct qs_rows *qs_rows_new(TALLOC_CTX *parent, FILE *out, enum qs_rows_form form, const struct qs_style *style);
+bool qs_report_row(void *rows, const struct qs_row *row);
+enum qs_status qs_rows_end(struct qs_rows *rows, struct qs_error *err) QS_MUST_CHECK;
 
 #endif

@@ -53,7 +53,7 @@ char *qs_selection_words(TALLOC_CTX *parent, const struct qs_selection *selectio
  * are 1.
  *
  * --like takes what has the same normalised text as the file or resembles it as members of one cluster do
- * (qs_fingerprint_alike), and notices that return such a message. When the file is itself a notice, the message that it
+ * (qs_cluster_alike), and notices that return such a message. When the file is itself a notice, the message that it
  * returns is what is looked for. A file without text: messages with the same attachment.
  *
  * --where is one SQLite expression; it may read the tables of qs_sql and call pure functions, and nothing else.

@@ -25,10 +25,13 @@ enum { QS_ACTIONS = QS_ACT_DROP + 1 };
 
 enum qs_step_kind {
     QS_STEP_MOVE,           /* rename from → to, never replacing; a missing directory of `to` is made like `from`'s */
-    QS_STEP_TIMES,          /* mtime of `from` becomes `time`, atime stays */
+    QS_STEP_TIMES,          /* mtime of `from` becomes `time`, atime stays; QS_TIME_AS_BEFORE: both as before the claim */
     QS_STEP_BYTE,           /* the byte at `offset` of `from`, which must be `expect`, becomes `byte` */
-    QS_STEP_CREATE,         /* a new file `to` (always "@/...") with `data`; owner, mode and times as those of `from`; synced */
+    QS_STEP_CREATE,         /* a new file `to` (always "@/...") with `data`; owner, mode and times as those of `from`; synced.
+                               Performed before the claim, as nobody sees it */
 };
+
+#define QS_TIME_AS_BEFORE INT64_MIN
 
 /* The list is performed in order and undone, each step inverted, in reverse order. Stopping after any step leaves a queue
  * that the MTA accepts and every message either in the queue or in the run directory. The first MOVE is the claim. */

@@ -454,3 +454,88 @@ enum qs_status qs_fs_runs(TALLOC_CTX *parent, struct qs_fs *fs, char ***names, s
     *count = found;
     return QS_OK;
 }
+
+/* --- outside the queue ------------------------------------------------------------------------------------------------ */
+
+enum qs_status qs_fs_put(int fd, struct qs_span data, bool sync, struct qs_error *err)
+{
+    if (!write_all(fd, data) || (sync && fdatasync(fd) != 0))
+        return qs_fail_errno(err, errno, "cannot write");
+    return QS_OK;
+}
+
+/* Opens the directory of `path`; *name is the last component. */
+static int open_parent(const char *path, const char **name)
+{
+    char parent[PATH_LONGEST];
+    const char *slash = strrchr(path, '/');
+    size_t length = slash ? (size_t)(slash - path) : 0;
+    *name = slash ? slash + 1 : path;
+    if (length >= sizeof parent) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    memcpy(parent, path, length);
+    parent[length] = '\0';
+    return open(slash == path ? "/" : slash ? parent : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+enum qs_status qs_fs_write_new(const char *path, struct qs_span data, struct qs_error *err)
+{
+    char temporary[PATH_LONGEST];
+    const char *name = NULL;
+    int dir = open_parent(path, &name);
+    if (dir < 0)
+        return qs_fail_errno(err, errno, "%s", path);
+    int length = snprintf(temporary, sizeof temporary, ".%s.new", name);
+    int fd = -1;
+    enum qs_status status = QS_OK;
+    if (length < 0 || length >= (int)sizeof temporary)
+        status = qs_fail(err, QS_USAGE, "%s: the name is too long", path);
+    else if (faccessat(dir, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+        status = qs_fail(err, QS_USAGE, "%s exists already", path);
+    else if ((fd = openat(dir, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600)) < 0)
+        status = qs_fail_errno(err, errno, "%s", path);
+    if (status == QS_OK) {
+        if (!write_all(fd, data) || fsync(fd) != 0)
+            status = qs_fail_errno(err, errno, "%s", path);
+        else if (renameat2(dir, temporary, dir, name, RENAME_NOREPLACE) != 0)
+            status = errno == EEXIST ? qs_fail(err, QS_USAGE, "%s exists already", path)
+                                     : qs_fail_errno(err, errno, "%s", path);
+        else if (fsync(dir) != 0)
+            status = qs_fail_errno(err, errno, "%s", path);
+        if (status != QS_OK)
+            (void)unlinkat(dir, temporary, 0);      /* ours: made above */
+    }
+    if (fd >= 0 && close(fd) != 0 && status == QS_OK)
+        status = qs_fail_errno(err, errno, "%s", path);
+    close(dir);
+    return status;
+}
+
+enum qs_status qs_fs_make_dirs(const char *path, struct qs_error *err)
+{
+    char part[PATH_LONGEST];
+    size_t length = strnlen(path, sizeof part);
+    if (length == 0 || length >= sizeof part)
+        return qs_fail(err, QS_USAGE, "%s: not a usable path", path);
+    memcpy(part, path, length + 1);
+    for (size_t i = 1; i <= length; i++) {
+        if (part[i] != '/' && part[i] != '\0')
+            continue;
+        part[i] = '\0';
+        if (mkdir(part, 0700) != 0 && errno != EEXIST)
+            return qs_fail_errno(err, errno, "%s: cannot make the directory", part);
+        part[i] = path[i];
+    }
+    return QS_OK;
+}
+
+enum qs_status qs_fs_append(const char *path, int *fd, struct qs_error *err)
+{
+    int opened = open(path, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (opened < 0)
+        return qs_fail_errno(err, errno, "%s", path);
+    *fd = opened;
+    return QS_OK;
+}

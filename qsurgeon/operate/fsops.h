@@ -59,6 +59,17 @@ enum qs_status qs_fs_sync(struct qs_fs *fs, struct qs_error *err) QS_MUST_CHECK;
 typedef enum qs_status (*qs_fs_visit)(void *data, const char *path, const struct stat *st);
 enum qs_status qs_fs_walk_run(struct qs_fs *fs, qs_fs_visit visit, void *data, struct qs_error *err) QS_MUST_CHECK;
 
+/* Outside the queue, for plans, journals and archives: */
+
+/* A new file with `data`, mode 0600: temporary name, synced, renamed without replacing. QS_USAGE: the name is taken. */
+enum qs_status qs_fs_write_new(const char *path, struct qs_span data, struct qs_error *err) QS_MUST_CHECK;
+/* Makes the directory with its missing parents, mode 0700. */
+enum qs_status qs_fs_make_dirs(const char *path, struct qs_error *err) QS_MUST_CHECK;
+/* Opens a file for appending, made when missing, mode 0600; no link followed. The caller closes it. */
+enum qs_status qs_fs_append(const char *path, int *fd, struct qs_error *err) QS_MUST_CHECK;
+/* Writes all of data, and with `sync` waits until it is on disk. */
+enum qs_status qs_fs_put(int fd, struct qs_span data, bool sync, struct qs_error *err) QS_MUST_CHECK;
+
 /* The runs that have a directory below .qsurgeon: a talloc array of names under parent, sorted. */
 enum qs_status qs_fs_runs(TALLOC_CTX *parent, struct qs_fs *fs, char ***names, size_t *count,
                           struct qs_error *err) QS_MUST_CHECK;

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The steps of one message: performed, and reversed. Nothing here decides which messages. */
+#ifndef QSURGEON_PERFORM_H
+#define QSURGEON_PERFORM_H
+
+#include "fsops.h"
+#include "qsurgeon/surgery.h"
+
+/* A step as it stands in the journal: with what is needed to reverse it. */
+struct qs_move {
+    enum qs_step_kind kind;
+    bool optional;
+    const char *from, *to;          /* TIMES, BYTE: from; CREATE: to */
+    uint64_t inode;                 /* MOVE, CREATE: of the file, so that no other is taken for it; 0: any */
+    struct timespec before[2];      /* TIMES: access and modification time before the claim */
+    int64_t time;
+    uint64_t offset;
+    uint8_t expect, byte;
+};
+
+/* Performs the CREATE steps of the list and turns the whole list into moves under parent; `message` describes the message's own
+ * file, which the first MOVE claims. On failure nothing that was created stays. */
+enum qs_status qs_moves_prepare(TALLOC_CTX *parent, struct qs_fs *fs, const struct qs_step *steps, size_t count,
+                                const struct stat *message, struct qs_move **moves, struct qs_error *err) QS_MUST_CHECK;
+
+/* Performs them in order. Before the first, takes the MTA's lock as `rule` allows. On failure what was done is reversed
+ * again, and *intact says whether that succeeded. QS_GONE: the message left before the claim. QS_BUSY: locked by the MTA.
+ * QS_DATA: not the same message any more. */
+enum qs_status qs_moves_perform(struct qs_fs *fs, const struct qs_move *moves, size_t count, enum qs_lock_rule rule,
+                                bool *intact, struct qs_error *err) QS_MUST_CHECK;
+
+/* Reverses them in reverse order; each is looked at on the disk, so that it may have been performed or not, or reversed
+ * before. QS_GONE: the MTA has acted on the message since, nothing to reverse. QS_DATA: something else stands in the way. */
+enum qs_status qs_moves_reverse(struct qs_fs *fs, const struct qs_move *moves, size_t count, struct qs_error *err) QS_MUST_CHECK;
+
+#endif
