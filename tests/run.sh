@@ -18,9 +18,13 @@ install_packages $build_packages $test_packages
 
 builds=$QS_CACHE/build-$(printf %s "$top" | cksum | cut -d ' ' -f 1)
 work=$(mktemp -d /var/tmp/qsurgeon-tests.XXXXXX)
-trap 'rm -rf "$work"' EXIT
+mode=$(stat -c %a /)
+trap 'rm -rf "$work"; chmod "$mode" /' EXIT
 trap 'exit 130' INT TERM
-chmod 755 "$work"           # mail servers leave root behind
+# mail servers leave root behind, and must still be able to reach their files, even below a root directory that was made
+# for root alone, as a fresh chroot may have; it gets its mode back
+chmod 755 "$work"
+[ "$((0$mode & 1))" = 1 ] || chmod o+x /
 : > "$work/results"
 
 build() { # build NAME CMAKE-OPTION...

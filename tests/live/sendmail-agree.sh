@@ -19,7 +19,7 @@ sendmail_start() { # sendmail_start DIR OPTION...
 sm() { # sm DIR ARGUMENT...: the sendmail program
     dir=$1
     shift
-    "$lab/mta-sendmail" "$dir" "$port" run --root "$root" "$@"
+    "$lab/mta-sendmail" "$dir" "$port" run "$@"
 }
 mailq() { # mailq DIR: what waits, is lost, is quarantined
     sm "$1" -bp -v > "$work/mailq"
@@ -28,7 +28,7 @@ mailq() { # mailq DIR: what waits, is lost, is quarantined
 }
 agree() { # agree PREFIX DIR SAMPLE
     mailq "$2"
-    python3 "$live/sendmail_agree.py" "$1" "$2/mqueue" "$3" "$work/mailq" "$work/mailq-lost" "$work/mailq-quarantined"
+    python3 "$live/sendmail_agree.py" "$1" "$2/root/mqueue" "$3" "$work/mailq" "$work/mailq-lost" "$work/mailq-quarantined"
 }
 
 sink=$(free_port)
@@ -38,7 +38,7 @@ mkdir "$work/out"
 python3 "$fixtures/cases.py" sendmail "$port" "$work/out"
 id() { sed -n "s/^$1	//p" "$work/out/cases.tsv"; }
 sm "$work/cases" '-Qheld by the lab' "-qI$(id quarantined)"
-find "$work/cases/mqueue" -name "qf$(id lost)" -exec chmod 666 {} \;
+find "$work/cases/root/mqueue" -name "qf$(id lost)" -exec chmod 666 {} \;
 sm "$work/cases" -qf
 python3 "$fixtures/cases.py" later "$port" "$work/out"
 agree 'every feature' "$work/cases" 1000
@@ -48,5 +48,5 @@ count=400 sample=60
 [ -z "${QS_FULL:-}" ] || { count=5000; sample=1000; }
 "$lab/stormlab" gen "$lab/dev/mixed-100k.json" --scale "$(python3 -c "print($count / 100000)")" --out "$work/storm"
 sendmail_start "$work/sm" --site "$work/storm/site.json" --split --dirs 3
-"$lab/stormlab" inject-sendmail "$work/storm" --smtp "127.0.0.1:$port" --hosts "$work/sm/hosts"
+"$lab/stormlab" inject-sendmail "$work/storm" --smtp "127.0.0.1:$port" --hosts "$work/sm/root/etc/hosts"
 agree storm "$work/sm" "$sample"

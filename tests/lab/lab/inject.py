@@ -193,7 +193,7 @@ def into_sendmail(args):
         names = {(loopback(e["client_addr"]), e["client_name"]) for e in _envelopes(out) if e["client_name"] != "unknown"}
         lines = {ip: f"{ip}\t{name}\n" for ip, name in sorted(names)}
         lines["127.0.0.1"] = "127.0.0.1\tlocalhost\n"
-        with open(args.hosts, "r+") as file:            # in place: it is bind-mounted
+        with open(args.hosts, "r+") as file:            # in place, as the daemon has it open
             file.truncate()
             file.writelines(lines.values())
     hostname = json.loads((out / "site.json").read_text())["hostname"]
