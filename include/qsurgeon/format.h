@@ -141,7 +141,7 @@ struct qs_format {
      * is not one of this queue's. */
     bool (*path)(const struct qs_queue *queue, const struct qs_entry *e, char *to, size_t size);
 
-    /* How a message may be locked where e->dir says it is. */
+    /* How a message may be locked where e->dir says it is; e NULL: in this queue as a rule. */
     enum qs_lock_rule (*lock_rule)(const struct qs_queue *queue, const struct qs_entry *e);
 
     /* After read() with the same reader: the steps that perform `what` on this message, allocated under parent. QS_USAGE:

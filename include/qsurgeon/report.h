@@ -23,7 +23,11 @@ struct qs_style {
     bool problems;                  /* list every problem */
     unsigned top;                   /* rows of clusters, domains, sources; 0: as many as fit sensibly */
     const char *program;            /* how to call this program again on the same queue, quoted for a shell */
+    const char *selection;          /* the options that select, but --verdict: "" or each with a blank before it */
 };
+
+/* `text` as one word for a POSIX shell: a child of parent. NULL: out of memory. */
+char *qs_shell_word(TALLOC_CTX *parent, const char *text);
 
 /* The product's face. Evidence of the clusters shown, with style->explain. JSON has all clusters. */
 enum qs_status qs_report_triage_text(FILE *out, const struct qs_view *view, const uint8_t *selected,

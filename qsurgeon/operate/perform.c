@@ -162,7 +162,7 @@ enum qs_status qs_moves_perform(struct qs_fs *fs, const struct qs_move *moves, s
             status = take_lock(fs, claim->to, false, claim->inode, &lock, err);
     }
     if (status != QS_OK)
-        *intact = qs_moves_reverse(fs, moves, done, NULL) == QS_OK;
+        *intact = qs_moves_reverse(fs, moves, done, QS_LOCK_NONE, NULL) == QS_OK;
     if (lock >= 0)
         close(lock);
     return status;
@@ -206,19 +206,34 @@ static enum qs_status reverse_times(struct qs_fs *fs, const struct qs_move *m, s
     return status == QS_GONE ? QS_OK : status == QS_OK ? qs_fs_times(fs, m->from, m->before, err) : status;
 }
 
-enum qs_status qs_moves_reverse(struct qs_fs *fs, const struct qs_move *moves, size_t count, struct qs_error *err)
+/* The live file that reversing starts from: what the last MOVE of a message or a created file led to. */
+static const struct qs_move *last_live(const struct qs_move *moves, size_t count)
 {
-    for (size_t i = count; i-- > 0;) {
+    for (size_t i = count; i-- > 0;)
+        if (moves[i].kind == QS_STEP_MOVE && moves[i].inode && strncmp(moves[i].to, "@/", 2) != 0)
+            return &moves[i];
+    return NULL;
+}
+
+enum qs_status qs_moves_reverse(struct qs_fs *fs, const struct qs_move *moves, size_t count, enum qs_lock_rule rule,
+                                struct qs_error *err)
+{
+    const struct qs_move *live = rule == QS_LOCK_BEFORE_CLAIM ? last_live(moves, count) : NULL;
+    enum qs_status status = QS_OK;
+    struct stat st;
+    int lock = -1;
+    if (live && qs_fs_stat(fs, live->to, &st, NULL) == QS_OK && st.st_ino == live->inode)
+        status = take_lock(fs, live->to, true, live->inode, &lock, err);
+    for (size_t i = count; status == QS_OK && i-- > 0;) {
         const struct qs_move *m = &moves[i];
-        enum qs_status status = QS_OK;
         switch (m->kind) {
         case QS_STEP_MOVE: status = reverse_move(fs, m, err); break;
         case QS_STEP_TIMES: status = reverse_times(fs, m, err); break;
         case QS_STEP_BYTE: status = reverse_byte(fs, m, err); break;
         case QS_STEP_CREATE: status = qs_fs_unlink(fs, m->to, err); break;
         }
-        if (status != QS_OK)
-            return status;
     }
-    return QS_OK;
+    if (lock >= 0)
+        close(lock);
+    return status;
 }

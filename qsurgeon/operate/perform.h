@@ -30,7 +30,9 @@ enum qs_status qs_moves_perform(struct qs_fs *fs, const struct qs_move *moves, s
                                 bool *intact, struct qs_error *err) QS_MUST_CHECK;
 
 /* Reverses them in reverse order; each is looked at on the disk, so that it may have been performed or not, or reversed
- * before. QS_GONE: the MTA has acted on the message since, nothing to reverse. QS_DATA: something else stands in the way. */
-enum qs_status qs_moves_reverse(struct qs_fs *fs, const struct qs_move *moves, size_t count, struct qs_error *err) QS_MUST_CHECK;
+ * before. Takes the MTA's lock first where `rule` wants it before a claim. QS_GONE: the MTA has acted on the message since,
+ * nothing to reverse. QS_BUSY: the MTA works on it. QS_DATA: something else stands in the way. */
+enum qs_status qs_moves_reverse(struct qs_fs *fs, const struct qs_move *moves, size_t count, enum qs_lock_rule rule,
+                                struct qs_error *err) QS_MUST_CHECK;
 
 #endif

@@ -1,0 +1,470 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A run from beginning to end. The order in which things reach the disk is what makes it safe:
+ *   1. the plan, synced: the intent;
+ *   2. for a batch of messages: read, compare with the plan, describe the moves, journal them, synced;
+ *   3. the moves of that batch: each message is in the queue or in the run directory at any time;
+ *   4. outcomes; the changed directories are synced; the MTA is woken;
+ *   5. of a purge: the archive, synced, read back; only then the files of the run directory are unlinked. */
+#include "qsurgeon/apply.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#include "qsurgeon/archive.h"
+#include "qsurgeon/mail.h"
+#include "run.h"
+
+enum { BATCH = 512, FILES_MOST = 64 };
+
+/* One message of the batch between being described and being moved. */
+struct prepared {
+    uint32_t n;
+    struct qs_move *moves;
+    size_t count;
+    enum qs_lock_rule rule;
+};
+
+static uint64_t id_key(const char *id)
+{
+    return XXH3_64bits(id, strlen(id));
+}
+
+/* --- outcomes --------------------------------------------------------------------------------------------------------- */
+
+enum qs_outcome qs_run_outcome(enum qs_status status)
+{
+    switch (status) {
+    case QS_OK: return QS_DONE;
+    case QS_GONE: return QS_LEFT_GONE;
+    case QS_SKIP:
+    case QS_BUSY: return QS_LEFT_BUSY;
+    case QS_USAGE: return QS_LEFT_REFUSED;
+    case QS_DATA: return QS_LEFT_CHANGED;
+    case QS_END:
+    case QS_NOQUEUE:
+    case QS_IO:
+    case QS_NOPERM:
+    case QS_CONFIG:
+    case QS_NOMEM: return QS_FAILED;
+    }
+    return QS_FAILED;
+}
+
+enum qs_status qs_run_note(struct run *run, uint32_t n, enum qs_outcome outcome, const char *why, struct qs_error *err)
+{
+    struct qs_run_result *r = run->result;
+    r->count[outcome]++;
+    if (outcome == QS_DONE)
+        r->bytes_done += run->plan->items[n].size;
+    else {
+        struct qs_left_out *grown = talloc_realloc(r, r->left, struct qs_left_out, r->left_count + 1);
+        if (!grown)
+            return qs_fail(err, QS_NOMEM, "out of memory");
+        r->left = grown;
+        r->left[r->left_count++] = (struct qs_left_out){
+            talloc_strdup(r, run->plan->items[n].id), outcome, talloc_strdup(r, why && why[0] ? why : "")};
+    }
+    return outcome == QS_NOT_REACHED ? QS_OK : qs_journal_outcome(run->journal, n, outcome, why, err);
+}
+
+/* --- describing ------------------------------------------------------------------------------------------------------- */
+
+static enum qs_status list_entries(struct run *run, struct qs_error *err)
+{
+    uint32_t size = 0;
+    run->entry_of = qs_table_new(run, run->plan->count);
+    struct qs_table *wanted = qs_table_new(run, run->plan->count);
+    if (!run->entry_of || !wanted)
+        return qs_fail(err, QS_NOMEM, "out of memory");
+    for (uint32_t i = 0; i < run->plan->count; i++)
+        if (!qs_table_at(wanted, id_key(run->plan->items[i].id), i))
+            return qs_fail(err, QS_NOMEM, "out of memory");
+    for (;;) {
+        struct qs_entry e = {0};
+        enum qs_status status = run->format->next(run->queue, &e, NULL);
+        if (status == QS_END)
+            break;
+        if (status == QS_NOMEM)
+            return qs_fail(err, QS_NOMEM, "out of memory");
+        uint32_t n = status == QS_OK ? qs_table_get(wanted, id_key(e.id), UINT32_MAX) : UINT32_MAX;
+        if (n == UINT32_MAX || strcmp(run->plan->items[n].id, e.id) != 0)
+            continue;
+        if (run->entry_count == size) {
+            size = size ? size * 2 : 1024;
+            struct qs_entry *grown = talloc_realloc(run, run->entries, struct qs_entry, size);
+            if (!grown)
+                return qs_fail(err, QS_NOMEM, "out of memory");
+            run->entries = grown;
+        }
+        uint32_t *at = qs_table_at(run->entry_of, id_key(e.id), run->entry_count);
+        if (!at)
+            return qs_fail(err, QS_NOMEM, "out of memory");
+        e.id = run->plan->items[n].id;
+        if (*at == run->entry_count)
+            run->entry_count++;
+        run->entries[*at] = e;
+    }
+    talloc_free(wanted);
+    return QS_OK;
+}
+
+/* The message that is there now, against the one that was planned. */
+static enum qs_status compare(const struct run *run, const struct qs_plan_item *item, const struct qs_entry *e,
+                              const struct qs_envelope *envelope, struct qs_span content, struct qs_error *err)
+{
+    bool rewritten = run->format->lock_rule(run->queue, e) == QS_LOCK_BEFORE_CLAIM;    /* sendmail: a new qf each time */
+    if (!rewritten && e->inode != item->inode)
+        return qs_fail(err, QS_DATA, "another message has this queue ID now");
+    if (envelope->arrival != item->arrival || envelope->size != item->size)
+        return qs_fail(err, QS_DATA, "arrival or size is another than planned");
+    if (XXH3_64bits(content.ptr, content.len) != item->digest)
+        return qs_fail(err, QS_DATA, "the content is another than planned");
+    return QS_OK;
+}
+
+static enum qs_status describe(struct run *run, TALLOC_CTX *batch, uint32_t n, struct prepared *out, struct qs_error *err)
+{
+    const struct qs_plan *plan = run->plan;
+    const struct qs_plan_item *item = &plan->items[n];
+    uint32_t at = qs_table_get(run->entry_of, id_key(item->id), UINT32_MAX);
+    if (at == UINT32_MAX)
+        return qs_fail(err, QS_GONE, "not in the queue any more");
+    struct qs_entry e = run->entries[at];
+    struct qs_envelope envelope = {0};
+    struct qs_span content = {NULL, 0};
+    bool whole = true;
+    enum qs_status status = run->format->read(run->queue, &e, run->reader, &envelope, err);
+    if (status == QS_OK)
+        status = run->format->content(run->queue, &e, run->reader, QS_CAP_CONTENT, &content, &whole, err);
+    if (status == QS_OK)
+        status = compare(run, item, &e, &envelope, content, err);
+    if (status != QS_OK)
+        return status;
+
+    struct qs_span *drop = talloc_array(batch, struct qs_span, (unsigned)(plan->drop_count + 1));
+    if (!drop)
+        return qs_fail(err, QS_NOMEM, "out of memory");
+    for (size_t i = 0; i < plan->drop_count; i++)
+        drop[i] = qs_span_of(plan->drop[i]);
+    struct qs_surgery what = {plan->action, run->how->now, plan->until, plan->note, drop, plan->drop_count};
+    struct qs_step *steps = NULL;
+    size_t count = 0;
+    struct stat message = *qs_file_stat(run->reader->message);
+    status = run->format->steps(batch, run->queue, &e, run->reader, &envelope, &what, &steps, &count, err);
+    if (status != QS_OK)
+        return status;
+    struct prepared p = {n, NULL, count, run->format->lock_rule(run->queue, &e)};
+    status = qs_moves_prepare(batch, run->fs, steps, count, &message, &p.moves, err);
+    if (status == QS_OK)
+        *out = p;
+    return status;
+}
+
+/* --- moving ----------------------------------------------------------------------------------------------------------- */
+
+static enum qs_status move_batch(struct run *run, const struct prepared *list, uint32_t count, struct qs_error *err)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        struct qs_error why = {""};
+        bool intact = true;
+        enum qs_status status = QS_OK;
+        if (run->result->stopped) {
+            status = qs_moves_reverse(run->fs, list[i].moves, list[i].count, list[i].rule, &why);   /* what was created */
+            status = qs_run_note(run, list[i].n, QS_NOT_REACHED, "", err);
+            if (status != QS_OK)
+                return status;
+            continue;
+        }
+        status = qs_moves_perform(run->fs, list[i].moves, list[i].count, list[i].rule, &intact, &why);
+        if (!intact) {
+            enum qs_status noted = qs_run_note(run, list[i].n, QS_FAILED, why.text, err);
+            return noted != QS_OK ? noted
+                : qs_fail(err, QS_IO, "%s: %s; it could not be put back: `qsurgeon undo %s` or `resume` settles it",
+                          run->plan->items[list[i].n].id, why.text, run->result->run);
+        }
+        enum qs_status noted = qs_run_note(run, list[i].n, qs_run_outcome(status), why.text, err);
+        if (noted != QS_OK)
+            return noted;
+        if (status == QS_IO || status == QS_NOPERM || status == QS_NOMEM)
+            return qs_fail(err, status, "%s", why.text);
+        if (run->how->keep_going && !run->how->keep_going(run->how->data, run->result->count[QS_DONE], run->plan->count))
+            run->result->stopped = true;
+    }
+    return QS_OK;
+}
+
+static bool needs_work(const struct run *run, uint32_t n)
+{
+    const struct qs_record *r = &run->past->of[n];
+    return !r->has_outcome || r->outcome == QS_NOT_REACHED || r->outcome == QS_FAILED;
+}
+
+static enum qs_status perform_plan(struct run *run, struct qs_error *err)
+{
+    enum qs_status status = list_entries(run, err);
+    for (uint32_t n = 0; status == QS_OK && n < run->plan->count;) {
+        TALLOC_CTX *batch = talloc_new(NULL);
+        struct prepared *list = talloc_array(batch, struct prepared, BATCH);
+        uint32_t count = 0;
+        if (!list)
+            status = qs_fail(err, QS_NOMEM, "out of memory");
+        for (; status == QS_OK && n < run->plan->count && count < BATCH; n++) {
+            struct qs_error why = {""};
+            if (!needs_work(run, n))
+                continue;
+            if (run->result->stopped) {
+                status = qs_run_note(run, n, QS_NOT_REACHED, "", err);
+                continue;
+            }
+            enum qs_status described = describe(run, batch, n, &list[count], &why);
+            if (described == QS_OK)
+                status = qs_journal_moves(run->journal, n, list[count].moves, list[count].count, err), count++;
+            else if (described == QS_IO || described == QS_NOMEM)
+                status = qs_fail(err, described, "%s: %s", run->plan->items[n].id, why.text);
+            else
+                status = qs_run_note(run, n, qs_run_outcome(described), why.text, err);
+        }
+        if (status == QS_OK && count)
+            status = qs_journal_sync(run->journal, err);
+        if (status == QS_OK)
+            status = move_batch(run, list, count, err);
+        talloc_free(batch);
+    }
+    /* what was done is made to last, also when the rest failed */
+    enum qs_status synced = qs_fs_sync(run->fs, status == QS_OK ? err : NULL);
+    enum qs_status told = qs_journal_sync(run->journal, status == QS_OK && synced == QS_OK ? err : NULL);
+    return status != QS_OK ? status : synced != QS_OK ? synced : told;
+}
+
+/* --- waking the MTA --------------------------------------------------------------------------------------------------- */
+
+/* A request to a Postfix service: connect, write, wait for the other side to close (at most a second); or a FIFO. That the
+ * service is not there means that the MTA does not run: nothing to wake. */
+static void poke(const char *root, const struct qs_wake *w)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int length = snprintf(address.sun_path, sizeof address.sun_path, "%s/%s", root, w->path);
+    if (length < 0 || length >= (int)sizeof address.sun_path)
+        return;
+    struct stat st;
+    if (lstat(address.sun_path, &st) != 0)
+        return;
+    int fd = S_ISFIFO(st.st_mode) ? open(address.sun_path, O_WRONLY | O_NONBLOCK | O_CLOEXEC)
+                                  : socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return;
+    struct timeval second = {1, 0};
+    char byte;
+    bool fifo = S_ISFIFO(st.st_mode);
+    bool connected = fifo || (setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &second, sizeof second) == 0 &&
+                              setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &second, sizeof second) == 0 &&
+                              connect(fd, (struct sockaddr *)&address, sizeof address) == 0);
+    ssize_t sent = connected ? write(fd, w->bytes, w->length) : -1;
+    if (sent > 0 && !fifo)
+        sent = read(fd, &byte, 1);      /* closing before the service has read could lose the request */
+    close(fd);
+}
+
+void qs_run_wake(struct run *run)
+{
+    struct qs_wake *list = NULL;
+    size_t count = 0;
+    if (run->result->count[QS_DONE] && run->format->wake &&
+        run->format->wake(run, run->queue, run->plan->action, &list, &count, NULL) == QS_OK)
+        for (size_t i = 0; i < count; i++)
+            poke(run->format->root(run->queue), &list[i]);
+}
+
+/* --- after a purge ---------------------------------------------------------------------------------------------------- */
+
+/* The run directory's files of one message: where its moves led to. */
+static size_t quarantined(const struct qs_record *r, const char *paths[FILES_MOST])
+{
+    size_t count = 0;
+    for (size_t i = 0; i < r->count && count < FILES_MOST; i++)
+        if (r->moves[i].kind == QS_STEP_MOVE && strncmp(r->moves[i].to, "@/", 2) == 0)
+            paths[count++] = r->moves[i].to;
+    return count;
+}
+
+static enum qs_status archive_one(struct run *run, struct qs_archive_writer *writer, uint32_t n, struct qs_error *err)
+{
+    const char *paths[FILES_MOST];
+    struct qs_archive_source files[FILES_MOST];
+    size_t count = quarantined(&run->past->of[n], paths), opened = 0;
+    enum qs_status status = QS_OK;
+    for (size_t i = 0; status == QS_OK && i < count; i++) {
+        files[opened].name = paths[i] + 2;
+        status = qs_fs_file(run->fs, paths[i], O_RDONLY, &files[opened].fd, err);
+        if (status == QS_OK)
+            opened++;
+        else if (status == QS_GONE && i > 0)
+            status = QS_OK;         /* a log that there never was */
+    }
+    if (status == QS_OK)
+        status = qs_archive_add(writer, &run->plan->items[n], files, opened, err);
+    for (size_t i = 0; i < opened; i++)
+        close(files[i].fd);
+    return status;
+}
+
+static bool purged(const struct run *run, uint32_t n)
+{
+    return run->past->of[n].has_outcome && run->past->of[n].outcome == QS_DONE;
+}
+
+static enum qs_status archive_all(struct run *run, const char *path, struct qs_error *err)
+{
+    struct qs_archive_writer *writer = NULL;
+    uint64_t messages = 0, bytes = 0;
+    enum qs_status status = qs_archive_create(run, path, run->plan, &writer, err);
+    for (uint32_t n = 0; status == QS_OK && n < run->plan->count; n++)
+        if (purged(run, n)) {
+            status = archive_one(run, writer, n, err);
+            run->result->archived += status == QS_OK;
+        }
+    if (status == QS_OK)
+        status = qs_archive_finish(writer, err);
+    talloc_free(writer);
+    if (status == QS_OK)
+        status = qs_archive_verify(path, &messages, &bytes, err);
+    if (status == QS_OK && messages != run->result->archived)
+        status = qs_fail(err, QS_IO, "%s: %llu of %u messages could be read back", path, (unsigned long long)messages,
+                         run->result->archived);
+    if (status != QS_OK) {
+        run->result->archived = 0;
+        return status;
+    }
+    run->result->archive = talloc_strdup(run->result, path);
+    return qs_journal_mark(run->journal, "archived", err);
+}
+
+static enum qs_status unlink_all(struct run *run, struct qs_error *err)
+{
+    const char *paths[FILES_MOST];
+    enum qs_status status = QS_OK;
+    for (uint32_t n = 0; status == QS_OK && n < run->plan->count; n++) {
+        if (!purged(run, n))
+            continue;
+        size_t count = quarantined(&run->past->of[n], paths);
+        for (size_t i = count; status == QS_OK && i-- > 0;)     /* the message itself last, as it came first */
+            status = qs_fs_unlink(run->fs, paths[i], err);
+        if (status == QS_OK) {
+            run->result->unlinked++;
+            run->result->in_quarantine--;
+        }
+    }
+    if (status == QS_OK)
+        status = qs_fs_sync(run->fs, err);
+    return status == QS_OK ? qs_journal_mark(run->journal, "unlinked", err) : status;
+}
+
+static enum qs_status after_purge(struct run *run, struct qs_error *err)
+{
+    /* the journal is the one list of what lies in quarantine, of this process and of one that crashed before */
+    talloc_free(run->past);
+    run->past = NULL;
+    enum qs_status status = qs_journal_read(run, run->dir, run->plan->count, &run->past, err);
+    for (uint32_t n = 0; status == QS_OK && n < run->plan->count; n++)
+        run->result->in_quarantine += purged(run, n);
+    if (status != QS_OK || run->plan->after == QS_AFTER_KEEP || run->result->in_quarantine == 0)
+        return status;
+    if (run->plan->after == QS_AFTER_ARCHIVE && !run->past->archived) {
+        char *own = talloc_asprintf(run, "%s/archive.tar.zst", run->dir);
+        const char *path = run->how->archive_path ? run->how->archive_path : own;
+        status = path ? archive_all(run, path, err) : qs_fail(err, QS_NOMEM, "out of memory");
+    }
+    if (status == QS_OK && !run->past->unlinked)
+        status = unlink_all(run, err);
+    return status;
+}
+
+/* --- a run ------------------------------------------------------------------------------------------------------------ */
+
+static void name_run(struct qs_run_result *result, const struct qs_plan *plan, const struct qs_operate *how)
+{
+    struct tm tm;
+    time_t now = (time_t)how->now;
+    if (!gmtime_r(&now, &tm))
+        memset(&tm, 0, sizeof tm);
+    char stamp[20];
+    strftime(stamp, sizeof stamp, "%Y%m%d-%H%M%S", &tm);
+    snprintf(result->run, sizeof result->run, "%s-%s-%04x", stamp, qs_action_name(plan->action), how->nonce & 0xffffu);
+}
+
+enum qs_status qs_run_open(struct run *run, struct qs_error *err)
+{
+    run->dir = talloc_asprintf(run, "%s/%s", run->how->state_dir, run->result->run);
+    run->reader = qs_reader_new(run);
+    if (!run->dir || !run->reader)
+        return qs_fail(err, QS_NOMEM, "out of memory");
+    enum qs_status status = qs_fs_open(run, run->format->root(run->queue), &run->fs, err);
+    return status == QS_OK ? qs_fs_run(run->fs, run->result->run, err) : status;
+}
+
+struct run *qs_run_new(TALLOC_CTX *parent, const struct qs_plan *plan, const struct qs_instance *instance,
+                           struct qs_queue *queue, const struct qs_operate *how)
+{
+    struct run *run = talloc_zero(parent, struct run);
+    if (run)
+        run->result = talloc_zero(run, struct qs_run_result);
+    if (!run || !run->result) {
+        talloc_free(run);
+        return NULL;
+    }
+    run->plan = plan;
+    run->instance = instance;
+    run->format = instance->format;
+    run->queue = queue;
+    run->how = how;
+    return run;
+}
+
+enum qs_status qs_run_go_on(struct run *run, struct qs_error *err)
+{
+    enum qs_status status = qs_journal_read(run, run->dir, run->plan->count, &run->past, err);
+    if (status == QS_OK)
+        status = qs_journal_open(run, run->dir, &run->journal, err);
+    if (status == QS_OK)
+        status = perform_plan(run, err);
+    if (run->journal)
+        qs_run_wake(run);
+    if (status == QS_OK && run->plan->action == QS_ACT_PURGE && !run->result->stopped)
+        status = after_purge(run, err);
+    if (status == QS_OK && !run->result->stopped)
+        status = qs_journal_mark(run->journal, "end", err);
+    return status;
+}
+
+enum qs_status qs_run_hand_over(TALLOC_CTX *parent, struct run *run, enum qs_status status, struct qs_run_result **result)
+{
+    *result = talloc_steal(parent, run->result);
+    talloc_free(run);
+    return status;
+}
+
+enum qs_status qs_apply(TALLOC_CTX *parent, const struct qs_plan *plan, const struct qs_instance *instance,
+                        struct qs_queue *queue, const struct qs_operate *how, struct qs_run_result **result,
+                        struct qs_error *err)
+{
+    struct run *run = qs_run_new(NULL, plan, instance, queue, how);
+    if (!run)
+        return qs_fail(err, QS_NOMEM, "out of memory");
+    name_run(run->result, plan, how);
+    enum qs_status status = qs_run_open(run, err);
+    char *path = talloc_asprintf(run, "%s/plan.jsonl", run->dir ? run->dir : "");
+    if (status == QS_OK)
+        status = qs_fs_make_dirs(run->dir, err);
+    if (status == QS_OK)
+        status = path ? qs_plan_write(plan, path, err) : qs_fail(err, QS_NOMEM, "out of memory");
+    if (status == QS_OK)
+        status = qs_run_go_on(run, err);
+    return qs_run_hand_over(parent, run, status, result);
+}

@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "journal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { FLUSH_AT = 256 * 1024, MOVES_MOST = 1000000 };
+
+static const char *const outcome_words[QS_OUTCOMES] = {
+    [QS_DONE] = "done", [QS_LEFT_GONE] = "gone", [QS_LEFT_CHANGED] = "changed", [QS_LEFT_BUSY] = "busy",
+    [QS_LEFT_REFUSED] = "refused", [QS_FAILED] = "failed", [QS_NOT_REACHED] = "not-reached",
+};
+
+static const char *const kind_words[] = {
+    [QS_STEP_MOVE] = "move", [QS_STEP_TIMES] = "times", [QS_STEP_BYTE] = "byte", [QS_STEP_CREATE] = "create",
+};
+
+const char *qs_outcome_name(enum qs_outcome outcome)
+{
+    return outcome_words[outcome];
+}
+
+struct qs_journal {
+    int fd;
+    struct qs_buffer lines;
+};
+
+static int close_journal(struct qs_journal *journal)
+{
+    if (journal->fd >= 0)
+        close(journal->fd);
+    return 0;
+}
+
+static char *path_of(TALLOC_CTX *parent, const char *dir)
+{
+    return talloc_asprintf(parent, "%s/journal.jsonl", dir);
+}
+
+/* --- writing ---------------------------------------------------------------------------------------------------------- */
+
+enum qs_status qs_journal_open(TALLOC_CTX *parent, const char *dir, struct qs_journal **out, struct qs_error *err)
+{
+    struct qs_journal *journal = talloc_zero(parent, struct qs_journal);
+    if (!journal)
+        return qs_fail(err, QS_NOMEM, "out of memory");
+    journal->fd = -1;
+    talloc_set_destructor(journal, close_journal);
+    qs_buffer_init(&journal->lines, journal);
+    char *path = path_of(journal, dir);
+    enum qs_status status = path ? qs_fs_append(path, &journal->fd, err) : qs_fail(err, QS_NOMEM, "out of memory");
+    /* a line that a crash cut off must not swallow the next one */
+    if (status == QS_OK && !qs_buffer_add_char(&journal->lines, '\n'))
+        status = qs_fail(err, QS_NOMEM, "out of memory");
+    if (status == QS_OK)
+        *out = journal;
+    else
+        talloc_free(journal);
+    return status;
+}
+
+static enum qs_status flush(struct qs_journal *journal, bool sync, struct qs_error *err)
+{
+    enum qs_status status = qs_fs_put(journal->fd, (struct qs_span){journal->lines.data, journal->lines.len}, sync, err);
+    if (status == QS_OK)
+        journal->lines.len = 0;
+    return status;
+}
+
+enum qs_status qs_journal_sync(struct qs_journal *journal, struct qs_error *err)
+{
+    return flush(journal, true, err);
+}
+
+/* Our own paths and words: nothing in them needs escaping (plan.c and the drivers let no other name pass). */
+static bool add(struct qs_journal *journal, const char *text)
+{
+    return qs_buffer_add(&journal->lines, qs_span_of(text));
+}
+
+static bool add_move(struct qs_journal *journal, const struct qs_move *m, bool first)
+{
+    char numbers[200];
+    if (!add(journal, first ? "{\"k\":\"" : ",{\"k\":\"") || !add(journal, kind_words[m->kind]))
+        return false;
+    if (m->from && (!add(journal, "\",\"f\":\"") || !add(journal, m->from)))
+        return false;
+    if (m->to && (!add(journal, "\",\"t\":\"") || !add(journal, m->to)))
+        return false;
+    snprintf(numbers, sizeof numbers, "\",\"i\":%" PRIu64, m->inode);
+    if (!add(journal, numbers) || (m->optional && !add(journal, ",\"o\":1")))
+        return false;
+    numbers[0] = '\0';
+    if (m->kind == QS_STEP_TIMES)
+        snprintf(numbers, sizeof numbers, ",\"b\":[%lld,%ld,%lld,%ld],\"s\":%" PRId64, (long long)m->before[0].tv_sec,
+                 m->before[0].tv_nsec, (long long)m->before[1].tv_sec, m->before[1].tv_nsec, m->time);
+    else if (m->kind == QS_STEP_BYTE)
+        snprintf(numbers, sizeof numbers, ",\"at\":%" PRIu64 ",\"x\":%u,\"y\":%u", m->offset, m->expect, m->byte);
+    return add(journal, numbers) && add(journal, "}");
+}
+
+static enum qs_status finish_line(struct qs_journal *journal, bool ok, struct qs_error *err)
+{
+    if (!ok || !add(journal, "\n"))
+        return qs_fail(err, QS_NOMEM, "out of memory");
+    return journal->lines.len > FLUSH_AT ? flush(journal, false, err) : QS_OK;
+}
+
+enum qs_status qs_journal_moves(struct qs_journal *journal, uint32_t n, const struct qs_move *moves, size_t count,
+                                struct qs_error *err)
+{
+    char head[40];
+    snprintf(head, sizeof head, "{\"n\":%" PRIu32 ",\"moves\":[", n);
+    bool ok = add(journal, head);
+    for (size_t i = 0; ok && i < count; i++)
+        ok = add_move(journal, &moves[i], i == 0);
+    return finish_line(journal, ok && add(journal, "]}"), err);
+}
+
+enum qs_status qs_journal_outcome(struct qs_journal *journal, uint32_t n, enum qs_outcome outcome, const char *why,
+                                  struct qs_error *err)
+{
+    char head[80];
+    snprintf(head, sizeof head, "{\"n\":%" PRIu32 ",\"outcome\":\"%s\"", n, outcome_words[outcome]);
+    bool ok = add(journal, head);
+    if (ok && why && why[0]) {
+        json_t *text = json_string(why);            /* NULL where it is no UTF-8: the outcome says enough then */
+        char *quoted = text ? json_dumps(text, JSON_ENCODE_ANY | JSON_ENSURE_ASCII) : NULL;
+        ok = !quoted || (add(journal, ",\"why\":") && add(journal, quoted));
+        free(quoted);
+        json_decref(text);
+    }
+    return finish_line(journal, ok && add(journal, "}"), err);
+}
+
+enum qs_status qs_journal_mark(struct qs_journal *journal, const char *mark, struct qs_error *err)
+{
+    enum qs_status status = finish_line(journal, add(journal, "{\"") && add(journal, mark) && add(journal, "\":true}"), err);
+    return status == QS_OK ? flush(journal, true, err) : status;
+}
+
+/* --- reading ---------------------------------------------------------------------------------------------------------- */
+
+static bool good_path(const char *path)
+{
+    if (!path || !path[0] || path[0] == '/' || strlen(path) > 600 || strstr(path, ".."))
+        return false;
+    for (const char *p = path; *p; p++)
+        if ((unsigned char)*p <= ' ' || *p == '"' || *p == '\\' || (unsigned char)*p >= 127)
+            return false;
+    return true;
+}
+
+static uint64_t number(const json_t *object, const char *key)
+{
+    json_int_t n = json_integer_value(json_object_get(object, key));
+    return n < 0 ? 0 : (uint64_t)n;
+}
+
+static bool take_move(TALLOC_CTX *parent, const json_t *object, struct qs_move *m)
+{
+    const char *word = json_string_value(json_object_get(object, "k"));
+    const char *from = json_string_value(json_object_get(object, "f")), *to = json_string_value(json_object_get(object, "t"));
+    bool known = false;
+    for (unsigned k = 0; word && k < sizeof kind_words / sizeof *kind_words; k++)
+        if (strcmp(word, kind_words[k]) == 0) {
+            m->kind = (enum qs_step_kind)k;
+            known = true;
+        }
+    bool needs_to = m->kind == QS_STEP_MOVE || m->kind == QS_STEP_CREATE;
+    if (!known || !good_path(from) || (needs_to && !good_path(to)))
+        return false;
+    m->from = talloc_strdup(parent, from);
+    m->to = to ? talloc_strdup(parent, to) : NULL;
+    m->inode = number(object, "i");
+    m->optional = number(object, "o") != 0;
+    m->offset = number(object, "at");
+    m->expect = (uint8_t)number(object, "x");
+    m->byte = (uint8_t)number(object, "y");
+    m->time = json_integer_value(json_object_get(object, "s"));
+    const json_t *before = json_object_get(object, "b");
+    for (size_t i = 0; i < 2; i++) {
+        m->before[i].tv_sec = (time_t)json_integer_value(json_array_get(before, 2 * i));
+        json_int_t ns = json_integer_value(json_array_get(before, 2 * i + 1));
+        m->before[i].tv_nsec = ns < 0 || ns > 999999999 ? 0 : (long)ns;
+    }
+    return m->from && (!needs_to || m->to);
+}
+
+static bool take_line(struct qs_past *past, const json_t *line)
+{
+    const json_t *n = json_object_get(line, "n");
+    if (!n) {
+        past->archived |= json_is_true(json_object_get(line, "archived"));
+        past->unlinked |= json_is_true(json_object_get(line, "unlinked"));
+        past->undone |= json_is_true(json_object_get(line, "undone"));
+        past->end |= json_is_true(json_object_get(line, "end"));
+        return true;
+    }
+    if (!json_is_integer(n) || json_integer_value(n) < 0 || json_integer_value(n) >= past->count)
+        return false;
+    struct qs_record *r = &past->of[json_integer_value(n)];
+    const json_t *moves = json_object_get(line, "moves");
+    if (moves) {
+        size_t count = json_array_size(moves);
+        if (count == 0 || count > MOVES_MOST)
+            return false;
+        talloc_free(r->moves);
+        r->has_outcome = false;
+        r->count = count;
+        r->moves = talloc_zero_array(past, struct qs_move, (unsigned)count);
+        for (size_t i = 0; i < count; i++)
+            if (!r->moves || !take_move(r->moves, json_array_get(moves, i), &r->moves[i]))
+                return false;
+    }
+    const char *outcome = json_string_value(json_object_get(line, "outcome"));
+    for (unsigned o = 0; outcome && o < QS_OUTCOMES; o++)
+        if (strcmp(outcome, outcome_words[o]) == 0) {
+            r->has_outcome = true;
+            r->outcome = (enum qs_outcome)o;
+        }
+    return true;
+}
+
+enum qs_status qs_journal_read(TALLOC_CTX *parent, const char *dir, uint32_t count, struct qs_past **out, struct qs_error *err)
+{
+    struct qs_past *past = talloc_zero(parent, struct qs_past);
+    if (past)
+        past->of = talloc_zero_array(past, struct qs_record, count ? count : 1);
+    char *path = past ? path_of(past, dir) : NULL;
+    if (!past || !past->of || !path) {
+        talloc_free(past);
+        return qs_fail(err, QS_NOMEM, "out of memory");
+    }
+    past->count = count;
+    enum qs_status status = QS_OK;
+    FILE *file = fopen(path, "re");
+    if (!file && errno != ENOENT)
+        status = qs_fail_errno(err, errno, "%s", path);
+    char *line = NULL;
+    size_t size = 0, damaged = 0;
+    ssize_t length;
+    for (size_t at = 1; file && status == QS_OK && (length = getline(&line, &size, file)) > 0; at++) {
+        if (length == 1)
+            continue;
+        json_t *object = json_loadb(line, (size_t)length, JSON_REJECT_DUPLICATES, NULL);
+        /* what is no JSON was cut off by a crash; what is, but says nothing sensible, is damage */
+        if (json_is_object(object) && !take_line(past, object))
+            damaged = at;
+        json_decref(object);
+    }
+    if (status == QS_OK && damaged)
+        status = qs_fail(err, QS_DATA, "%s: line %zu is damaged", path, damaged);
+    free(line);
+    if (file)
+        fclose(file);
+    if (status == QS_OK)
+        *out = past;
+    else
+        talloc_free(past);
+    return status;
+}

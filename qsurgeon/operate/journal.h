@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a run did, as JSON Lines that grow: {"n":3,"moves":[...]} before a message is touched, {"n":3,"outcome":"done"} after it,
+ * {"archived":true,...}, {"unlinked":true}, {"undone":true}, {"end":true} for the run. A cut-off last line is what a crash leaves: it is
+ * passed over, and the disk tells the rest. */
+#ifndef QSURGEON_JOURNAL_H
+#define QSURGEON_JOURNAL_H
+
+#include <talloc.h>
+
+#include "perform.h"
+#include "qsurgeon/apply.h"
+
+struct qs_journal;
+
+/* Opens <dir>/journal.jsonl for appending; made when it is missing. */
+enum qs_status qs_journal_open(TALLOC_CTX *parent, const char *dir, struct qs_journal **out, struct qs_error *err) QS_MUST_CHECK;
+/* Lines go to a buffer; qs_journal_sync writes and syncs it. */
+enum qs_status qs_journal_moves(struct qs_journal *journal, uint32_t n, const struct qs_move *moves, size_t count,
+                                struct qs_error *err) QS_MUST_CHECK;
+enum qs_status qs_journal_outcome(struct qs_journal *journal, uint32_t n, enum qs_outcome outcome, const char *why,
+                                  struct qs_error *err) QS_MUST_CHECK;
+/* A mark of the whole run: "archived", "unlinked", "undone", "end". */
+enum qs_status qs_journal_mark(struct qs_journal *journal, const char *mark, struct qs_error *err) QS_MUST_CHECK;
+enum qs_status qs_journal_sync(struct qs_journal *journal, struct qs_error *err) QS_MUST_CHECK;
+
+/* A journal read back. */
+struct qs_record {
+    struct qs_move *moves;          /* NULL: never prepared */
+    size_t count;
+    bool has_outcome;
+    enum qs_outcome outcome;        /* the last one */
+};
+struct qs_past {
+    struct qs_record *of;           /* one for each message of the plan */
+    uint32_t count;
+    bool archived, unlinked, undone, end;
+};
+/* Reads <dir>/journal.jsonl of a run of `count` messages; a missing file is an empty journal. Paths are checked as those of a
+ * plan are: the file is input. QS_DATA: damaged before its last line. */
+enum qs_status qs_journal_read(TALLOC_CTX *parent, const char *dir, uint32_t count, struct qs_past **out,
+                               struct qs_error *err) QS_MUST_CHECK;
+
+#endif

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A run while a process works on it: shared by apply.c, which performs, and undo.c, which reverses and resumes. */
+#ifndef QSURGEON_RUN_H
+#define QSURGEON_RUN_H
+
+#include "fsops.h"
+#include "journal.h"
+#include "perform.h"
+#include "qsurgeon/apply.h"
+#include "qsurgeon/table.h"
+
+struct run {
+    const struct qs_plan *plan;
+    const struct qs_instance *instance;
+    const struct qs_format *format;
+    struct qs_queue *queue;
+    const struct qs_operate *how;
+    struct qs_fs *fs;
+    struct qs_journal *journal;
+    struct qs_past *past;               /* what the journal said before this process began */
+    struct qs_reader *reader;
+    struct qs_run_result *result;
+    char *dir;                          /* <state>/<run> */
+    struct qs_table *entry_of;          /* digest of a queue ID → index of entries */
+    struct qs_entry *entries;
+    uint32_t entry_count;
+};
+
+/* Everything a run needs but the plan's performance; result is empty. NULL: out of memory. */
+struct run *qs_run_new(TALLOC_CTX *parent, const struct qs_plan *plan, const struct qs_instance *instance,
+                       struct qs_queue *queue, const struct qs_operate *how);
+/* Takes the lock, makes "@/", sets dir; result->run is set by the caller. */
+enum qs_status qs_run_open(struct run *run, struct qs_error *err) QS_MUST_CHECK;
+/* Performs what the journal does not have as done, to the end of the run. */
+enum qs_status qs_run_go_on(struct run *run, struct qs_error *err) QS_MUST_CHECK;
+/* Counts and journals the outcome of message n. */
+enum qs_status qs_run_note(struct run *run, uint32_t n, enum qs_outcome outcome, const char *why,
+                           struct qs_error *err) QS_MUST_CHECK;
+enum qs_outcome qs_run_outcome(enum qs_status status);
+void qs_run_wake(struct run *run);
+/* Gives the result to the caller, frees the run, returns status. */
+enum qs_status qs_run_hand_over(TALLOC_CTX *parent, struct run *run, enum qs_status status,
+                                struct qs_run_result **result) QS_MUST_CHECK;
+
+#endif
