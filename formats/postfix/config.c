@@ -589,5 +589,12 @@ const struct qs_format qs_format_postfix = {
     .next = pf_next,
     .read = pf_read,
     .content = pf_content,
+    .actions = PF_ACTIONS,
+    .path = pf_path,
+    .lock_rule = pf_lock_rule,
+    .steps = pf_steps,
+    .wake = pf_wake,
+    .root = pf_queue_root,
+    .owner = pf_owner,
     .site = pf_site,
 };

@@ -711,15 +711,19 @@ int64_t pf_received_uid(struct qs_span head)
     return qs_parse_u64((struct qs_span){at, digits}, &uid) && uid <= UINT32_MAX ? (int64_t)uid : -1;
 }
 
-/* The submitting user by the first line of the content: pickup puts its Received header there. A milter may have put
- * another line before it; then nobody knows. */
+/* The submitting user by the newest Received header, which pickup puts first; only a milter's can stand before it. */
 static int64_t submitter(const struct reading *r)
 {
+    enum { LINES = 16 };
     struct pf_cursor cursor = pf_cursor_at(r->reader->message, r->size.offset);
     struct pf_record record;
-    if (r->size.fields < 2 || pf_record_next(&cursor, &record, NULL) != QS_OK || record.type != 'N')
-        return -1;
-    return pf_received_uid(record.data);
+    for (unsigned i = 0; i < LINES && r->size.fields > 1; i++) {
+        if (pf_record_next(&cursor, &record, NULL) != QS_OK || record.type == 'X' || record.data.len == 0)
+            break;
+        if (record.type == 'N' && qs_span_starts_nocase(record.data, "Received:"))
+            return pf_received_uid(record.data);
+    }
+    return -1;
 }
 
 static struct qs_span either(struct qs_span first, struct qs_span second)

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -173,6 +174,15 @@ static bool place_path(const struct qs_entry *e, char to[PF_PATH_MAX])
     return true;
 }
 
+bool pf_entry_path(const struct qs_entry *e, char *to, size_t size)
+{
+    char below[PF_PATH_MAX];
+    if (!place_path(e, below))
+        return false;
+    int length = snprintf(to, size, "%s/%s", dir_names[pf_entry_dir(e)], below);
+    return length > 0 && (size_t)length < size;
+}
+
 /* --- the open queue -------------------------------------------------------------------------------------------------- */
 
 struct qs_queue {
@@ -180,6 +190,7 @@ struct qs_queue {
     int error[PF_DIRS];         /* errno of that */
     unsigned depth[PF_DIRS];    /* levels of hash directories */
     uid_t owner;
+    const char *root;           /* queue_directory as it was opened */
     char **pending[PF_DIRS];    /* of bounce and trace: IDs, sorted */
     size_t pending_count[PF_DIRS];
 
@@ -312,6 +323,19 @@ uid_t pf_queue_owner(const struct qs_queue *queue)
     return queue->owner;
 }
 
+const char *pf_queue_root(const struct qs_queue *queue)
+{
+    return queue->root;
+}
+
+bool pf_place_path(const struct qs_queue *queue, enum pf_dir dir, const char *id, char *to, size_t size)
+{
+    char below[PF_PATH_MAX];
+    pf_id_path(id, queue->depth[dir], below);
+    int length = snprintf(to, size, "%s/%s", dir_names[dir], below);
+    return length > 0 && (size_t)length < size;
+}
+
 enum qs_status pf_open(TALLOC_CTX *parent, const struct qs_instance *instance, struct qs_queue **out,
                        struct qs_error *err)
 {
@@ -323,6 +347,11 @@ enum qs_status pf_open(TALLOC_CTX *parent, const struct qs_instance *instance, s
     for (unsigned i = 0; i < PF_DIRS; i++)
         queue->fd[i] = -1;
     talloc_set_destructor(queue, queue_destroy);
+    queue->root = talloc_strdup(queue, where);
+    if (queue->root == NULL) {
+        talloc_free(queue);
+        return qs_fail(err, QS_NOMEM, "out of memory");
+    }
 
     unsigned found = 0, denied = 0;
     int top = open(where, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -49,6 +49,11 @@ void pf_id_path(const char *id, unsigned depth, char to[PF_PATH_MAX]);
 
 /* The message directory that the entry is in. */
 enum pf_dir pf_entry_dir(const struct qs_entry *e);
+/* Where the message's own file is, relative to queue_directory. False: not an entry of a queue. */
+bool pf_entry_path(const struct qs_entry *e, char *to, size_t size);
+/* Where a file of this ID belongs in a directory, hashed as that directory is: "defer/7/7A...". */
+bool pf_place_path(const struct qs_queue *queue, enum pf_dir dir, const char *id, char *to, size_t size);
+const char *pf_queue_root(const struct qs_queue *queue);
 /* Opens the message's file where the entry says; when it is not there, wherever else in the queue its inode is now, and
  * e follows. Sets e->inode. */
 enum qs_status pf_open_message(const struct qs_queue *queue, struct qs_entry *e, struct qs_file *file,
@@ -73,10 +78,22 @@ enum qs_status pf_read(const struct qs_queue *queue, struct qs_entry *e, struct 
 enum qs_status pf_content(const struct qs_queue *queue, const struct qs_entry *e, struct qs_reader *reader, size_t cap,
                           struct qs_span *out, bool *whole, struct qs_error *err) QS_MUST_CHECK;
 
-/* The user number in the Received header that pickup(8) puts before a local submission, "Received: by HOST (NAME, from
- * userid N)"; -1 when `head`, the beginning of a message, is not that. A user can forge such a header, but not the first
- * one of a message that came without client attributes. */
+/* The user number in the Received header that pickup(8) gives a local submission, "Received: by HOST (NAME, from userid
+ * N)"; -1 when `head`, which begins with a header, has another. A user can forge such a header, but only below pickup's:
+ * the newest one of a message that came without client attributes is true, unless a milter took pickup's away. */
 int64_t pf_received_uid(struct qs_span head);
+
+/* What operations do to a message's files: struct qs_format has the contracts. */
+enum { PF_ACTIONS = 1 << QS_ACT_HOLD | 1 << QS_ACT_RELEASE | 1 << QS_ACT_PURGE | 1 << QS_ACT_DEFER | 1 << QS_ACT_EXPEDITE |
+                    1 << QS_ACT_REQUEUE | 1 << QS_ACT_DROP };
+bool pf_path(const struct qs_queue *queue, const struct qs_entry *e, char *to, size_t size);
+enum qs_lock_rule pf_lock_rule(const struct qs_queue *queue, const struct qs_entry *e);
+enum qs_status pf_steps(TALLOC_CTX *parent, const struct qs_queue *queue, const struct qs_entry *e,
+                        struct qs_reader *reader, const struct qs_envelope *envelope, const struct qs_surgery *what,
+                        struct qs_step **list, size_t *count, struct qs_error *err) QS_MUST_CHECK;
+enum qs_status pf_wake(TALLOC_CTX *parent, const struct qs_queue *queue, enum qs_action action, struct qs_wake **wake,
+                       size_t *count, struct qs_error *err) QS_MUST_CHECK;
+enum qs_status pf_owner(const struct qs_queue *queue, uid_t *uid, gid_t *gid, struct qs_error *err) QS_MUST_CHECK;
 
 /* The installed Postfix. */
 enum qs_status pf_discover(TALLOC_CTX *parent, const struct qs_place *place, struct qs_instance ***list, size_t *count,

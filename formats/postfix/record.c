@@ -33,9 +33,10 @@ static enum qs_status cut_off(const struct pf_record *record, struct qs_error *e
 }
 
 /* One record as it stands there. *whole is its length with type and length bytes. */
-static enum qs_status read_raw(struct pf_cursor *cursor, struct pf_record *out, size_t *whole, struct qs_error *err)
+static enum qs_status read_raw(struct pf_cursor *cursor, uint64_t offset, struct pf_record *out, size_t *whole,
+                               struct qs_error *err)
 {
-    struct pf_record record = {.offset = cursor->offset};
+    struct pf_record record = {.offset = offset};
     struct qs_span at;
     enum qs_status status = bytes_at(cursor, record.offset, HEADER_MAX, &at, err);
     if (status != QS_OK)
@@ -45,11 +46,11 @@ static enum qs_status read_raw(struct pf_cursor *cursor, struct pf_record *out, 
     uint64_t length = 0;
     size_t header = 1;
     for (;;) {
-        if (header == at.len)
-            return cut_off(&record, err);
         if (header == HEADER_MAX)
             return qs_fail(err, QS_DATA, "offset %llu: the length of the record has too many bytes",
                            (unsigned long long)record.offset);
+        if (header == at.len)
+            return cut_off(&record, err);
         unsigned char c = (unsigned char)at.ptr[header];
         length |= (uint64_t)(c & 0x7f) << (7 * (header - 1));
         header++;
@@ -77,19 +78,19 @@ static enum qs_status read_raw(struct pf_cursor *cursor, struct pf_record *out, 
 
 enum qs_status pf_record_next(struct pf_cursor *cursor, struct pf_record *out, struct qs_error *err)
 {
-    struct pf_cursor next = *cursor;
+    uint64_t size = qs_file_size(cursor->file), offset = cursor->offset, consumed = cursor->consumed;
+    uint64_t pointers = cursor->pointers;
     struct pf_record record;
     for (;;) {
         size_t whole = 0;
-        enum qs_status status = read_raw(&next, &record, &whole, err);
+        enum qs_status status = read_raw(cursor, offset, &record, &whole, err);
         if (status != QS_OK)
             return status;
-        uint64_t size = qs_file_size(next.file);
-        if (next.consumed > size || whole > size - next.consumed)
+        if (consumed > size || whole > size - consumed)
             return qs_fail(err, QS_DATA, "offset %llu: pointer records lead round in a loop",
-                           (unsigned long long)record.offset);
-        next.consumed += whole;
-        next.offset += whole;
+                           (unsigned long long)offset);
+        consumed += whole;
+        offset += whole;
         if (record.type != 'p')
             break;
         uint64_t target;
@@ -100,11 +101,13 @@ enum qs_status pf_record_next(struct pf_cursor *cursor, struct pf_record *out, s
             return qs_fail(err, QS_DATA, "offset %llu: a pointer record leads to %llu, outside the file",
                            (unsigned long long)record.offset, (unsigned long long)target);
         if (target != 0) {
-            next.offset = target;
-            next.pointers++;
+            offset = target;
+            pointers++;
         }
     }
-    *cursor = next;
+    cursor->offset = offset;
+    cursor->consumed = consumed;
+    cursor->pointers = pointers;
     *out = record;
     return QS_OK;
 }

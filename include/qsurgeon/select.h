@@ -21,9 +21,9 @@ struct qs_view {
     const char *host;               /* name of the host that was scanned, for saved scans; NULL: not known */
 };
 
-/* The options as the user gave them; lists are talloc arrays of strings. Several of one kind widen (any of them), several
- * kinds narrow (all of them). Patterns are PCRE2, caseless, Unicode, unanchored; an empty one is refused, since it would
- * match everything. */
+/* The options as the user gave them; lists are talloc arrays of strings. Several of one kind widen (any of
+ * them), several kinds narrow (all of them). Patterns are PCRE2, caseless, Unicode, unanchored; an empty
+ * one is refused, since it would match everything. */
 struct qs_selection {
     char **ids; size_t id_count;
     bool ids_given;                             /* --id was used, even when the list came out empty */
@@ -45,22 +45,24 @@ struct qs_selection {
 struct qs_selection *qs_selection_new(TALLOC_CTX *parent);
 /* True when nothing narrows it. */
 bool qs_selection_all(const struct qs_selection *selection);
-/* The selection in words, for plans and reports: a child of parent, with the user's words in it as they are. NULL: out of
- * memory. */
+/* The selection in words, for plans and reports: a child of parent, with the user's words in it as they
+ * are. NULL: out of memory. */
 char *qs_selection_words(TALLOC_CTX *parent, const struct qs_selection *selection);
 
-/* Marks the selected messages: (*out)[i] is 1 or 0, a talloc array of view->scan->count bytes under parent; *count of them
- * are 1.
+/* Marks the selected messages: (*out)[i] is 1 or 0, a talloc array of view->scan->count bytes under
+ * parent; *count of them are 1.
  *
  * --like takes what has the same normalised text as the file or resembles it as members of one cluster do
- * (qs_cluster_alike), and notices that return such a message. When the file is itself a notice, the message that it
- * returns is what is looked for. A file without text: messages with the same attachment.
+ * (qs_cluster_alike), and notices that return such a message. When the file is itself a notice, the
+ * message that it returns is what is looked for. A file without text: messages with the same attachment.
  *
- * --where is one SQLite expression; it may read the tables of qs_sql and call pure functions, and nothing else.
+ * --where is one SQLite expression; it may read the tables of qs_sql and call pure functions, and nothing
+ * else.
  *
- * QS_USAGE: a pattern, CIDR, expression or cluster name is wrong (the text says which and why; an unknown cluster name is
- * wrong, an unknown queue ID is not), or it takes too long: patterns have step limits, expressions a number of steps in
- * proportion to the messages. QS_IO, QS_NOPERM, QS_GONE: a --like file cannot be read. QS_NOMEM. */
+ * QS_USAGE: a pattern, CIDR, expression or cluster name is wrong (the text says which and why; an unknown
+ * cluster name is wrong, an unknown queue ID is not), or it takes too long: patterns have step limits,
+ * expressions a number of steps in proportion to the messages. QS_IO, QS_NOPERM, QS_GONE: a --like file
+ * cannot be read. QS_NOMEM. */
 enum qs_status qs_select(TALLOC_CTX *parent, const struct qs_view *view, const struct qs_selection *selection,
                          uint8_t **out, uint32_t *count, struct qs_error *err) QS_MUST_CHECK;
 
@@ -73,12 +75,12 @@ struct qs_column {
 /* All of them, table by table in the order in which `SELECT *` gives them. */
 const struct qs_column *qs_columns(size_t *count);
 
-/* Runs one read-only query over the tables `messages`, `recipients`, `clusters`, `evidence`, `problems` (qs_columns). Beside
- * SQLite's pure functions there are X REGEXP pattern (as in qs_selection), domain(address) and
- * in_network(address, cidr). row() gets each row's values as SQLite gives text, NULL for null, and types as SQLITE_INTEGER
- * and so on; all of it lives until it returns; return false to stop. `selected` (may be NULL) narrows messages, recipients
- * and evidence. QS_USAGE: the query is wrong, in SQLite's words, asks for more than reading, or takes too many steps.
- * QS_NOMEM. */
+/* Runs one read-only query over the tables `messages`, `recipients`, `clusters`, `evidence`, `problems`
+ * (qs_columns). Beside SQLite's pure functions there are X REGEXP pattern (as in qs_selection),
+ * domain(address) and in_network(address, cidr). row() gets each row's values as SQLite gives text, NULL
+ * for null, and types as SQLITE_INTEGER and so on; all of it lives until it returns; return false to stop.
+ * `selected` (may be NULL) narrows messages, recipients and evidence. QS_USAGE: the query is wrong, in
+ * SQLite's words, asks for more than reading, or takes too many steps. QS_NOMEM. */
 struct qs_row {
     int columns;
     const char *const *names;
@@ -90,15 +92,17 @@ typedef bool (*qs_row_sink)(void *data, const struct qs_row *row);
 enum qs_status qs_sql(const struct qs_view *view, const uint8_t *selected, const char *query, qs_row_sink sink, void *data,
                       struct qs_error *err) QS_MUST_CHECK;
 
-/* Writes the scan into a new SQLite file, mode 0600 (temporary name beside it, fsync, rename), readable by any SQLite: the
- * tables of qs_sql but evidence, and what qs_load needs to cluster and judge it again. QS_USAGE: the file exists and
- * `replace` is false, or it is not a regular file. QS_IO, QS_NOPERM, QS_GONE (no such directory), QS_NOMEM. */
+/* Writes the scan into a new SQLite file, mode 0600 (temporary name beside it, fsync, rename), readable by
+ * any SQLite: the tables of qs_sql but evidence, and what qs_load needs to cluster and judge it again.
+ * QS_USAGE: the file exists and `replace` is false, or it is not a regular file. QS_IO, QS_NOPERM, QS_GONE
+ * (no such directory), QS_NOMEM. */
 enum qs_status qs_save(const struct qs_view *view, const char *path, bool replace, struct qs_error *err) QS_MUST_CHECK;
 
-/* Adds the messages of a saved scan to `scan`, one queue for each instance, named after its host; and what that host serves to
- * `site` (may be NULL), for the verdicts hang on it. The file is hostile input: opened read-only, schema checked, values
- * bounded; scan and site are as before unless QS_OK. *taken is set to the time of that scan.
- * QS_GONE, QS_NOPERM, QS_IO: cannot be read. QS_DATA: no saved scan, damaged, or of another format version. QS_NOMEM. */
+/* Adds the messages of a saved scan to `scan`, one queue for each instance, named after its host; and what
+ * that host serves to `site` (may be NULL), for the verdicts hang on it. The file is hostile input: opened
+ * read-only, schema checked, values bounded; scan and site are as before unless QS_OK. *taken is set to
+ * the time of that scan. QS_GONE, QS_NOPERM, QS_IO: cannot be read. QS_DATA: no saved scan, damaged, or of
+ * another format version. QS_NOMEM. */
 enum qs_status qs_load(struct qs_scan *scan, struct qs_site *site, const char *path, int64_t *taken,
                        struct qs_error *err) QS_MUST_CHECK;
 

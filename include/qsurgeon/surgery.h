@@ -61,10 +61,10 @@ struct qs_surgery {
     size_t drop_count;
 };
 
-/* What wakes the MTA after a batch: bytes for a socket or FIFO below the queue directory. */
+/* What wakes the MTA after a batch: a request for a socket below the queue directory, ended there by a NUL, or for a FIFO,
+ * where it has none. */
 struct qs_wake {
-    const char *path, *bytes;
-    size_t length;
+    const char *path, *request;
 };
 
 #endif

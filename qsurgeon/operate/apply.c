@@ -266,7 +266,7 @@ static void poke(const char *root, const struct qs_wake *w)
     bool connected = fifo || (setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &second, sizeof second) == 0 &&
                               setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &second, sizeof second) == 0 &&
                               connect(fd, (struct sockaddr *)&address, sizeof address) == 0);
-    ssize_t sent = connected ? write(fd, w->bytes, w->length) : -1;
+    ssize_t sent = connected ? write(fd, w->request, strlen(w->request) + (fifo ? 0 : 1)) : -1;
     if (sent > 0 && !fifo)
         sent = read(fd, &byte, 1);      /* closing before the service has read could lose the request */
     close(fd);
