@@ -50,6 +50,12 @@ static unsigned need_for(unsigned shingles)
     return shingles < TINY_SHINGLES ? ALIKE_TINY : shingles < SHORT_SHINGLES ? ALIKE_SHORT : ALIKE;
 }
 
+bool qs_cluster_alike(const struct qs_fingerprint *a, const struct qs_fingerprint *b)
+{
+    unsigned need = need_for(a->shingles < b->shingles ? a->shingles : b->shingles);
+    return a->shingles && b->shingles && qs_sketch_matches(&a->sketch, &b->sketch) >= need;
+}
+
 static unsigned band_key(const struct qs_sketch *s, unsigned band)
 {
     return (unsigned)s->bin[band * BAND_STEP] << 8 | s->bin[band * BAND_STEP + 1];
