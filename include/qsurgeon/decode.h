@@ -3,6 +3,7 @@
 #ifndef QSURGEON_DECODE_H
 #define QSURGEON_DECODE_H
 
+#include <stdbool.h>
 #include <talloc.h>
 
 #include "qsurgeon/status.h"
@@ -14,6 +15,9 @@ struct qs_decoded_part {
     const char *charset, *name; /* or NULL */
     const char *text;           /* UTF-8, NUL-terminated, for text parts; else NULL */
     size_t size;                /* decoded bytes */
+    unsigned alternative;       /* number of the multipart/alternative it is a choice of, from 1; 0: of none */
+    bool attached;              /* Content-Disposition: attachment */
+    bool returned;              /* inside a message/rfc822 part */
 };
 
 struct qs_decoded {

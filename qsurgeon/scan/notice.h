@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* How mail systems talk: words of their subjects and senders, and returned messages inside plain text. Hints only; what
+ * they are worth is decided elsewhere. Private to scan/. */
+#ifndef QSURGEON_SCAN_NOTICE_H
+#define QSURGEON_SCAN_NOTICE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "qsurgeon/text.h"
+
+/* Where the phrases of a first letter begin in the table; made once a scanner. */
+struct notice_index {
+    uint8_t from[27];
+};
+void notice_index_make(struct notice_index *index);
+
+/* Bits QS_T_BOUNCE_SUBJECT, QS_T_AUTOREPLY_SUBJECT, QS_T_CHALLENGE, QS_T_VIRUS_NOTICE for a decoded subject. */
+uint32_t notice_subject(const struct notice_index *index, struct qs_span subject);
+
+/* Whether a From value is a mail system's. */
+bool notice_is_daemon(struct qs_span from, struct qs_span address);
+
+/* A returned message in the text of a notice: lines that form a header block with at least three of the fields that
+ * every message has, each line behind the same quote marks or indentation. */
+struct notice_returned {
+    size_t at;          /* where its first line begins */
+    struct qs_span quote;       /* what stands in front of its lines, or empty */
+};
+bool notice_find_returned(struct qs_span text, struct notice_returned *out);
+/* Copies the quoted message without its quote marks, at most size bytes; returns their number. */
+size_t notice_unquote(char *to, size_t size, struct qs_span text, const struct notice_returned *found);
+
+#endif
