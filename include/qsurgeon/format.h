@@ -90,6 +90,7 @@ struct qs_envelope {
     struct qs_span status;      /* sendmail M line of the message */
     struct qs_span full_name;   /* Postfix F record */
     int64_t local_uid;          /* submitting user where known, else -1 */
+    struct qs_span local_user;  /* login name of that user, where the format has it (sendmail) */
     const struct qs_recipient_text *recipients;
     size_t recipient_count;     /* all states */
     size_t recipients_left_out; /* beyond the cap on recipients */
