@@ -119,13 +119,13 @@ def _message_id(raw):
 
 def _wait_until_idle(spool):
     """Until nothing is left in maildrop, incoming and active; gives up when the number stops falling."""
-    last, since = None, time.time()
+    least, since = None, time.time()
     while time.time() - since < 5:
         left = sum(len(files) for queue in ("maildrop", "incoming", "active") for _, _, files in os.walk(spool / queue))
         if not left:
             return
-        if left != last:
-            last, since = left, time.time()
+        if least is None or left < least:
+            least, since = left, time.time()
         time.sleep(0.3)
 
 
