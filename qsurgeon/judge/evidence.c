@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The weights: every reason to convict or to acquit, in one table, and the code that says how far each applies.
+ *
+ * A weight is in log-odds (natural logarithm) and counts in full where the reason applies in full; each use scales it by a
+ * grade from 0 to 1. The sum is compared with two thresholds. Reasons of one family are not independent of each other, so
+ * a verdict also needs two families (see verdict.c). How the weights were checked: tests/quality. */
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "judge.h"
+
+enum sign {
+    PRIOR, SIMILAR, WORDINGS, HIDDEN, DISGUISED, LINKED,
+    SENDER_DOMAINS, FORGED_LOCAL,
+    SOURCES, NO_NAMES, HELO,
+    RELAYING, TO_HOST, FOREIGN_RECIPIENTS, VICTIM_FLOOD, FORGED_VICTIMS,
+    ACCOUNT_SOURCES, ACCOUNT_VOLUME, SCRIPT,
+    NOT_OURS, FALSE_TRACE, BOUNCING_STRANGERS, RETURNED_CAMPAIGN, RETURNED_STORM, RETURNED_SOURCES, REPORTERS,
+    LOOPING,
+    ONE_SOURCE, FEW_RECIPIENTS, LISTED, VOUCHED, INSIDE, ODD_ONE_OUT, THREAD, FROM_US, OTHER_SUBJECT,
+    SIGNS,
+};
+
+static const struct {
+    enum qs_family family;
+    const char *name;
+    double weight;
+} table[SIGNS] = {
+    [PRIOR] = {QS_FAM_LEGITIMACY, "most-mail-is-wanted", -1.5},
+    /* the text */
+    [SIMILAR] = {QS_FAM_CONTENT, "similar-texts", 1.0},
+    [WORDINGS] = {QS_FAM_CONTENT, "one-text-in-many-wordings", 1.5},
+    [HIDDEN] = {QS_FAM_CONTENT, "hidden-text", 1.5},
+    [DISGUISED] = {QS_FAM_CONTENT, "disguised-letters", 2.0},
+    [LINKED] = {QS_FAM_CONTENT, "same-link-from-unrelated-senders", 1.0},
+    /* who it says it is from */
+    [SENDER_DOMAINS] = {QS_FAM_SENDERS, "many-sender-domains", 3.0},
+    [FORGED_LOCAL] = {QS_FAM_SENDERS, "our-domain-forged-as-sender", 3.0},
+    /* where it came from */
+    [SOURCES] = {QS_FAM_CLIENTS, "many-unrelated-clients", 3.0},
+    [NO_NAMES] = {QS_FAM_CLIENTS, "clients-without-proper-names", 2.0},
+    [HELO] = {QS_FAM_CLIENTS, "implausible-helo", 1.0},
+    [REPORTERS] = {QS_FAM_CLIENTS, "notices-from-many-hosts", 1.5},
+    [RETURNED_SOURCES] = {QS_FAM_CLIENTS, "returned-mail-from-many-clients", 2.0},
+    /* where it goes */
+    [RELAYING] = {QS_FAM_RECIPIENTS, "strangers-to-strangers", 3.0},
+    [TO_HOST] = {QS_FAM_RECIPIENTS, "addresses-at-our-host-name", 1.5},
+    [FOREIGN_RECIPIENTS] = {QS_FAM_RECIPIENTS, "many-foreign-recipients", 1.5},
+    [VICTIM_FLOOD] = {QS_FAM_RECIPIENTS, "flood-of-notices-to-one-address", 3.0},
+    [FORGED_VICTIMS] = {QS_FAM_RECIPIENTS, "notices-to-many-strangers", 1.5},
+    /* who of ours */
+    [ACCOUNT_SOURCES] = {QS_FAM_ORIGIN, "account-used-from-many-networks", 2.5},
+    [ACCOUNT_VOLUME] = {QS_FAM_ORIGIN, "far-more-than-others", 2.0},
+    [SCRIPT] = {QS_FAM_ORIGIN, "sent-by-web-script", 0.5},
+    /* notices */
+    [NOT_OURS] = {QS_FAM_BOUNCE, "returned-mail-never-passed-here", 3.0},
+    [FALSE_TRACE] = {QS_FAM_BOUNCE, "forged-received-in-our-name", 1.0},
+    [BOUNCING_STRANGERS] = {QS_FAM_BOUNCE, "our-bounce-of-a-stranger's-mail", 1.5},
+    [RETURNED_CAMPAIGN] = {QS_FAM_CONTENT, "returned-mail-is-one-campaign", 3.0},
+    [RETURNED_STORM] = {QS_FAM_CONTENT, "returned-mail-is-storm-in-this-queue", 4.0},
+    [LOOPING] = {QS_FAM_LOOP, "passed-this-host-again-and-again", 2.0},
+    /* for */
+    [ONE_SOURCE] = {QS_FAM_LEGITIMACY, "one-sender-domain-from-one-source", -4.0},
+    [FEW_RECIPIENTS] = {QS_FAM_LEGITIMACY, "few-recipients", -2.0},
+    [LISTED] = {QS_FAM_LEGITIMACY, "headers-of-one-list", -1.0},
+    [VOUCHED] = {QS_FAM_LEGITIMACY, "sender's-own-mail-server", -6.0},
+    [INSIDE] = {QS_FAM_LEGITIMACY, "our-own-host-in-its-own-name", -3.0},
+    [ODD_ONE_OUT] = {QS_FAM_LEGITIMACY, "not-sent-like-the-rest", -8.0},
+    [THREAD] = {QS_FAM_LEGITIMACY, "part-of-a-conversation", -5.0},
+    [OTHER_SUBJECT] = {QS_FAM_LEGITIMACY, "tells-of-another-message", -8.0},
+    [FROM_US] = {QS_FAM_LEGITIMACY, "report-about-our-own-mail", -8.0},
+};
+
+__attribute__((format(printf, 4, 5)))
+static void add(struct qs_sum *sum, enum sign sign, double grade, const char *format, ...)
+{
+    grade = grade < 0 ? 0 : grade > 1 ? 1 : grade;
+    double weight = table[sign].weight * grade;
+    if (fabs(weight) < 0.05)
+        return;
+    sum->score += weight;
+    if (weight > 0)
+        sum->family[table[sign].family] += weight;
+    if (!sum->parent)
+        return;
+    struct qs_evidence *grown = talloc_realloc(sum->parent, sum->list, struct qs_evidence, (unsigned)sum->count + 1);
+    if (!grown) {
+        sum->failed = true;
+        return;
+    }
+    sum->list = grown;
+    struct qs_evidence *e = &grown[sum->count++];
+    *e = (struct qs_evidence){.family = table[sign].family, .name = table[sign].name, .weight = weight};
+    va_list args;
+    va_start(args, format);
+    vsnprintf(e->detail, sizeof e->detail, format, args);
+    va_end(args);
+}
+
+/* 0 for one, 1 for 2^doublings and more. */
+static double many(uint32_t n, double doublings)
+{
+    return n > 1 ? log2(n) / doublings : 0;
+}
+
+static double share(uint32_t part, uint32_t of)
+{
+    return of ? (double)part / of : 0;
+}
+
+static int percent(uint32_t part, uint32_t of)
+{
+    return (int)(100 * share(part, of) + 0.5);
+}
+
+/* How far the crowd comes from where ordinary mail does not come from: what makes a loose likeness suspicious. */
+static double dubious(const struct qs_crowd *c)
+{
+    uint32_t accounts = c->authenticated + c->local, part = c->no_name + c->generic;
+    part = c->forged > part ? c->forged : part;
+    part = c->relayed > part ? c->relayed : part;
+    return share(accounts > part ? accounts : part, c->count);
+}
+
+static void weigh_text(const struct qs_crowd *c, struct qs_sum *sum)
+{
+    if (c->count < 3)
+        return;
+    add(sum, SIMILAR, many(c->count, 5), "%u messages of one text", c->count);
+    if (c->count >= 6)
+        add(sum, WORDINGS, dubious(c) * (0.4 - c->likeness) / 0.2, "two of them share %d %% of their phrases", (int)(100 * c->likeness));
+    add(sum, HIDDEN, 2 * share(c->hidden, c->count), "%d %% hide text from the reader", percent(c->hidden, c->count));
+    add(sum, DISGUISED, 2 * share(c->disguised, c->count), "%d %% disguise letters", percent(c->disguised, c->count));
+    if (c->sender_orgs >= 4)
+        add(sum, LINKED, dubious(c) * 4 * share(c->top_link, c->count), "%d %% link to one host", percent(c->top_link, c->count));
+}
+
+static void weigh_strangers(const struct qs_work *work, const struct qs_crowd *c, struct qs_sum *sum)
+{
+    double strange = share(c->outside, c->count);
+    double one_text = c->likeness >= 0.3 ? 1 : 0.5 + 0.125 * fmax(0, log2(c->sources + 1) - 5);
+    if (c->sender_orgs >= 3)
+        add(sum, SENDER_DOMAINS, fmin(1, one_text) * fmin(1, many(c->sender_orgs, 5)), "%u sender domains", c->sender_orgs);
+    if (c->sources >= 3)
+        add(sum, SOURCES, strange * fmin(1, one_text) * fmin(1, many(c->sources, 5)), "%u clients in %u networks or organisations", c->clients, c->sources);
+    if (c->forged >= 2)
+        add(sum, FORGED_LOCAL, share(c->forged, c->count), "%d %% come from outside with a sender of ours",
+            percent(c->forged, c->count));
+    if (!work->known->names_missing)
+        add(sum, NO_NAMES, share(c->no_name + c->generic, c->count), "%d %% from addresses without a name, %d %% from access networks",
+            percent(c->no_name, c->count), percent(c->generic, c->count));
+    add(sum, HELO, share(c->bad_helo, c->count), "%d %%", percent(c->bad_helo, c->count));
+    if (qs_table_count(work->known->domains))
+        add(sum, RELAYING, share(c->relayed, c->count), "%d %% go from strangers to strangers", percent(c->relayed, c->count));
+    add(sum, TO_HOST, 4 * share(c->to_host, c->count), "%d %% of them", percent(c->to_host, c->count));
+}
+
+static void weigh_origin(const struct qs_work *work, const struct qs_crowd *c, struct qs_sum *sum)
+{
+    bool account = c->authenticated * 2 > c->count, script = c->local * 2 > c->count;
+    if ((!account && !script) || share(c->top_origin, c->count) < 0.8)
+        return;
+    if (account && c->top_origin_sources >= 3)
+        add(sum, ACCOUNT_SOURCES, many(c->top_origin_sources, 3), "from %u networks", c->top_origin_sources);
+    if (c->top_origin >= 5)
+        add(sum, ACCOUNT_VOLUME, (log2(c->top_origin) - log2(work->others_median)) / 4,
+            "%u messages, where others have %u", c->top_origin, work->others_median);
+    if (script)
+        add(sum, SCRIPT, share(c->scripts, c->count), "%u messages", c->scripts);
+    add(sum, FOREIGN_RECIPIENTS, share(c->to_others, c->count) * many(c->recipients, 4), "%u recipients", c->recipients);
+}
+
+static void weigh_for(const struct qs_crowd *c, struct qs_sum *sum)
+{
+    uint32_t plain = c->inside - (c->authenticated > c->inside ? c->inside : c->authenticated);
+    bool accounts = (c->authenticated + c->local) * 2 > c->count;
+    add(sum, VOUCHED, share(c->vouched, c->count), "%d %% come from their sender's own mail server", percent(c->vouched, c->count));
+    if (c->count >= 4 && c->recipients <= 2)
+        add(sum, FEW_RECIPIENTS, 1, "all to %u recipient%s", c->recipients, c->recipients == 1 ? "" : "s");
+    if (c->lists_one == 1 && c->sender_orgs)
+        add(sum, LISTED, share(c->listed, c->count), "%u messages name one list", c->listed);
+    if (c->sender_orgs == 1 && !accounts && c->count >= 3)
+        add(sum, ONE_SOURCE, c->sources <= 1 ? 1 : c->sources == 2 ? 0.75 : c->sources == 3 ? 0.5 : 0,
+            "all from one sender domain and %u source%s", c->sources, c->sources == 1 ? "" : "s");
+    if (!accounts)
+        add(sum, INSIDE, c->sender_orgs <= 1 ? share(plain, c->count) : 0, "%d %% from inside", percent(plain, c->count));
+    add(sum, THREAD, share(c->replies, c->count), "%u replies whose other half is here", c->replies);
+}
+
+void qs_weigh_crowd(const struct qs_work *work, const struct qs_crowd *crowd, struct qs_sum *sum)
+{
+    add(sum, PRIOR, 1, "before anything is known");
+    weigh_text(crowd, sum);
+    weigh_strangers(work, crowd, sum);
+    weigh_origin(work, crowd, sum);
+    weigh_for(crowd, sum);
+}
+
+void qs_weigh_message(const struct qs_work *work, const struct qs_crowd *crowd, uint32_t message, struct qs_sum *sum)
+{
+    const struct qs_fact *f = &work->fact[message];
+    if (crowd->count < 2)
+        return;
+    if ((f->bits & QS_F_VOUCHED) && share(crowd->vouched, crowd->count) < 0.2)
+        add(sum, ODD_ONE_OUT, 1, "it comes from its sender's own mail server, the others do not");
+    else if ((f->bits & QS_F_INSIDE) && share(crowd->inside, crowd->count) < 0.2)
+        add(sum, ODD_ONE_OUT, 1, "it comes from inside, the others do not");
+    else if (crowd->origin && f->origin != crowd->origin)
+        add(sum, ODD_ONE_OUT, 1, "another user sent it");
+}
+
+/* --- notices --------------------------------------------------------------------------------------------------------- */
+
+void qs_weigh_notices(const struct qs_work *work, const struct qs_crowd *c, bool bad_campaign, struct qs_sum *sum)
+{
+    (void)work;
+    uint32_t foreign = c->count - c->made_here;
+    uint32_t victims = c->victims ? c->victims : 1;
+    add(sum, PRIOR, 1, "before anything is known");
+    if (c->strange)
+        add(sum, NOT_OURS, share(c->strange, c->returning) * share(foreign, c->count) * (0.6 + many(c->strange, 3)),
+            "%u of %u returned messages", c->strange, c->returning);
+    if (c->made_here > c->from_us)
+        add(sum, BOUNCING_STRANGERS, share(c->made_here - c->from_us, c->count), "%u of them", c->made_here - c->from_us);
+    if (bad_campaign)
+        add(sum, RETURNED_STORM, share(c->top_campaign, c->count) * 2, "%u of them", c->top_campaign);
+    else if (c->top_campaign >= 3)
+        add(sum, RETURNED_CAMPAIGN, many(c->top_campaign, 4), "%u return the same text", c->top_campaign);
+    if (c->returned_clients >= 3)
+        add(sum, RETURNED_SOURCES, many(c->returned_clients, 4), "sent by %u clients", c->returned_clients);
+    if (foreign >= 3)
+        add(sum, REPORTERS, share(foreign, c->count) * many(c->sources, 5), "from %u hosts", c->sources);
+    add(sum, VICTIM_FLOOD, many(c->count / victims, 4), "%u notices to %u address%s", c->count, victims, victims == 1 ? "" : "es");
+    if (c->made_here >= 3)
+        add(sum, FORGED_VICTIMS, share(c->made_here, c->count) * many(victims, 4), "to %u addresses", victims);
+    add(sum, LOOPING, 2 * share(c->looping, c->count), "%d %% passed three times or more", percent(c->looping, c->count));
+}
+
+void qs_weigh_notice(const struct qs_work *work, const struct qs_crowd *crowd, uint32_t message, struct qs_sum *sum)
+{
+    const struct qs_fact *f = &work->fact[message];
+    uint32_t campaign = work->campaigns->of[message];
+    (void)crowd;
+    if (f->bits & QS_F_FALSE_TRACE)
+        add(sum, FALSE_TRACE, 1, "a field of the returned message names this host, but the next host did not get it from us");
+    if ((f->bits & QS_F_FROM_US) && !(campaign != QS_NONE && work->bad[campaign]))
+        add(sum, FROM_US, 1, "the returned message came from a client of ours and passed here");
+}

@@ -1,0 +1,343 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What each message shows by itself, seen with the knowledge of the site: who handed it over, whether its sender is
+ * vouched for by something hard to forge, and, for a notice, whether the message it returns ever passed this host.
+ * No judgement. */
+#include <string.h>
+
+#include "judge.h"
+#include "qsurgeon/fingerprint.h"
+
+enum { RECIPIENTS_LOOKED_AT = 64, SUBJECT_LOOKED_AT = 300 };
+
+struct qs_span qs_domain_of(struct qs_span address)
+{
+    const char *at = address.len ? memrchr(address.ptr, '@', address.len) : NULL;
+    if (!at)
+        return (struct qs_span){NULL, 0};
+    return (struct qs_span){at + 1, address.len - (size_t)(at + 1 - address.ptr)};
+}
+
+qs_sym qs_first_recipient(const struct qs_message *m)
+{
+    return m->recipient_count ? m->recipients[0].address : 0;
+}
+
+static uint32_t fold32(uint64_t x)
+{
+    uint32_t digest = (uint32_t)(x ^ x >> 32);
+    return digest ? digest : 1;
+}
+
+static uint32_t digest_of(struct qs_span text, unsigned kind)
+{
+    return fold32(qs_mix64(qs_name_digest(text) + kind));
+}
+
+/* --- subjects -------------------------------------------------------------------------------------------------------- */
+
+static bool is_letter(unsigned char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c >= 0x80;
+}
+
+static bool is_reply_word(const char *word, size_t len)
+{
+    static const char *const words[] = {"re", "fw", "fwd", "aw", "wg", "sv", "vs", "tr", "rv"};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (strlen(words[i]) == len && strncasecmp(words[i], word, len) == 0)
+            return true;
+    return false;
+}
+
+/* Of the words of letters, in order: no numbers, nothing in brackets, no reply prefixes. */
+uint32_t qs_subject_digest(struct qs_span s)
+{
+    uint64_t hash = 0;
+    unsigned words = 0, letters = 0, depth = 0;
+    size_t end = s.len < SUBJECT_LOOKED_AT ? s.len : SUBJECT_LOOKED_AT;
+    for (size_t i = 0; i < end;) {
+        char c = s.ptr[i];
+        if (c == '[' || c == '(' || c == ']' || c == ')') {
+            depth = c == '[' || c == '(' ? depth + 1 : 0;
+            i++;
+            continue;
+        }
+        size_t start = i;
+        bool pure = true;
+        while (i < end && (is_letter((unsigned char)s.ptr[i]) || (s.ptr[i] >= '0' && s.ptr[i] <= '9')))
+            pure = is_letter((unsigned char)s.ptr[i++]) && pure;
+        if (i == start) {
+            i++;
+            continue;
+        }
+        if (depth || !pure || (i < end && s.ptr[i] == ':' && words == 0 && is_reply_word(s.ptr + start, i - start)))
+            continue;
+        hash = qs_mix64(hash ^ qs_name_digest((struct qs_span){s.ptr + start, i - start}));
+        words++;
+        letters += (unsigned)(i - start);
+    }
+    return words >= 2 && letters >= 8 ? fold32(hash) : 0;
+}
+
+/* --- notices --------------------------------------------------------------------------------------------------------- */
+
+static bool is_notice(const struct qs_message *m, const struct qs_fact *f)
+{
+    const uint32_t answer = QS_T_DELIVERY_REPORT | QS_T_FEEDBACK_REPORT | QS_T_RETURNED | QS_T_AUTO_SUBMITTED |
+        QS_T_AUTO_REPLIED | QS_T_FROM_DAEMON | QS_T_BOUNCE_SUBJECT | QS_T_AUTOREPLY_SUBJECT | QS_T_CHALLENGE |
+        QS_T_VIRUS_NOTICE;
+    uint32_t t = m->traits;
+    if (!m->sender)     /* mail in the form of a notice from an access network's customer is none without any sign of it */
+        return (t & answer) || !(f->bits & (QS_F_GENERIC | QS_F_NO_NAME));
+    bool daemon = (t & (QS_T_FROM_DAEMON | QS_T_BOUNCE_SUBJECT)) != 0;
+    return (t & QS_T_AUTO_REPLIED) || ((t & QS_T_DELIVERY_REPORT) && daemon) ||
+           ((t & QS_T_RETURNED) && (t & QS_T_FROM_DAEMON) && (t & QS_T_BOUNCE_SUBJECT)) ||
+           ((t & QS_T_CHALLENGE) && (t & QS_T_AUTO_SUBMITTED)) || ((t & QS_T_VIRUS_NOTICE) && (t & QS_T_FROM_DAEMON));
+}
+
+/* The newest of its hops that was ours, or QS_BY_KEPT. */
+static unsigned own_hop(const struct qs_known *known, const struct qs_scan *scan, const struct qs_returned *r)
+{
+    for (unsigned k = 0; k < QS_BY_KEPT && r->by[k]; k++)
+        if (qs_is_own_host(known, qs_sym_span(scan->strings, r->by[k])))
+            return k;
+    return QS_BY_KEPT;
+}
+
+qs_sym qs_returned_client(const struct qs_known *known, const struct qs_scan *scan, const struct qs_returned *r)
+{
+    unsigned own = own_hop(known, scan, r);
+    if (own < QS_BY_KEPT)
+        return r->client[own];
+    for (unsigned k = 0; k < QS_BY_KEPT && r->by[k]; k++)
+        if (r->client[k] && !qs_is_own_client(known, qs_sym_str(scan->strings, r->client[k]), (struct qs_span){NULL, 0}))
+            return r->client[k];
+    return 0;
+}
+
+/* How other hosts see us. When a message of ours was bounced elsewhere, the hop after ours tells our address; a sender who
+ * forges a field in our name cannot make the next host write our address, but writes his own: many different ones. So the
+ * addresses that come far more often than the others are ours; while there are few, all are taken. */
+static bool learn_outside(struct qs_known *known, const struct qs_scan *scan)
+{
+    enum { FEW = 3, OFTEN = 3 };
+    struct qs_table *seen = qs_table_new(NULL, 64);
+    uint64_t all = 0;
+    bool ok = seen != NULL;
+    for (uint32_t i = 0; ok && i < scan->count; i++) {
+        const struct qs_returned *r = scan->messages[i].returned;
+        unsigned own = r ? own_hop(known, scan, r) : QS_BY_KEPT;
+        if (own == QS_BY_KEPT || own == 0 || !r->client[own - 1])
+            continue;
+        uint32_t *count = qs_table_at(seen, r->client[own - 1], 0);
+        ok = count != NULL;
+        if (ok) {
+            (*count)++;
+            all++;
+        }
+    }
+    uint32_t at = 0, count, kinds = ok ? qs_table_count(seen) : 0;
+    uint64_t address;
+    while (ok && qs_table_next(seen, &at, &address, &count))
+        if (kinds <= FEW || (uint64_t)count * kinds >= OFTEN * all)
+            ok = qs_table_at(known->outside, address, 1) != NULL;
+    talloc_free(seen);
+    return ok;
+}
+
+static uint32_t trace_bits(const struct qs_known *known, const struct qs_scan *scan, const struct qs_returned *r)
+{
+    if (!r->by[0])
+        return 0;
+    unsigned own = own_hop(known, scan, r);
+    if (own == QS_BY_KEPT)
+        return QS_F_RETURNS;
+    qs_sym next = own > 0 ? r->client[own - 1] : 0;
+    if (next && !qs_table_get(known->outside, next, 0) &&
+        !qs_is_own_client(known, qs_sym_str(scan->strings, next), (struct qs_span){NULL, 0}))
+        return QS_F_RETURNS | QS_F_FALSE_TRACE;
+    bool inside = !r->client[own] ||
+                  qs_is_own_client(known, qs_sym_str(scan->strings, r->client[own]), (struct qs_span){NULL, 0});
+    return QS_F_RETURNS | QS_F_PASSED | (inside ? QS_F_FROM_US : 0);
+}
+
+/* --- all messages ---------------------------------------------------------------------------------------------------- */
+
+static bool bad_helo(const struct qs_known *known, struct qs_span helo)
+{
+    if (!helo.len)
+        return false;
+    if (*helo.ptr == '[' || !memchr(helo.ptr, '.', helo.len) || qs_is_own_host(known, helo) ||
+        qs_is_own_domain(known, helo))
+        return true;
+    for (size_t i = 0; i < helo.len; i++)
+        if (!(helo.ptr[i] == '.' || (helo.ptr[i] >= '0' && helo.ptr[i] <= '9')))
+            return qs_span_is_nocase(helo, "localhost.localdomain");
+    return true;
+}
+
+static uint32_t recipient_bits(const struct qs_known *known, const struct qs_scan *scan, const struct qs_message *m)
+{
+    uint32_t bits = 0;
+    for (uint32_t r = 0; r < m->recipient_count && r < RECIPIENTS_LOOKED_AT; r++) {
+        struct qs_span domain = qs_domain_of(qs_sym_span(scan->strings, m->recipients[r].address));
+        if (!domain.len || qs_is_own_domain(known, domain))
+            bits |= QS_F_TO_OWN | (qs_is_own_host(known, domain) ? QS_F_TO_HOST : 0);
+        else
+            bits |= QS_F_TO_OTHERS;
+    }
+    return bits;
+}
+
+static bool is_beneath(struct qs_span name, struct qs_span domain)
+{
+    return domain.len >= 4 && memchr(domain.ptr, '.', domain.len) && name.len >= domain.len &&
+           strncasecmp(name.ptr + name.len - domain.len, domain.ptr, domain.len) == 0 &&
+           (name.len == domain.len || name.ptr[name.len - domain.len - 1] == '.');
+}
+
+static bool same_organisation(struct qs_span name, struct qs_span domain)
+{
+    return domain.len && (is_beneath(name, domain) || qs_host_hash(name) == qs_host_hash(domain));
+}
+
+static void client_facts(const struct qs_known *known, const struct qs_scan *scan, const struct qs_message *m,
+                         struct qs_fact *f)
+{
+    const char *address = qs_sym_str(scan->strings, m->client_address);
+    struct qs_span name = qs_sym_span(scan->strings, m->client_name);
+    uint32_t org = 0;
+    if (m->sasl_username)
+        f->bits |= QS_F_AUTH;
+    if (m->local_uid >= 0 || (m->flags & QS_ENV_LOCAL) || !m->client_address)
+        f->bits |= QS_F_LOCAL;
+    if (!name.len || qs_span_is(name, "unknown") || *name.ptr == '[')
+        name.len = 0;
+    else if (qs_name_is_generic(name, address))
+        f->bits |= QS_F_GENERIC;
+    else
+        org = qs_host_hash(name);
+    if (m->client_address) {
+        if (qs_is_own_client(known, address, org ? name : (struct qs_span){NULL, 0}))
+            f->bits |= QS_F_OWN_CLIENT;
+        else if (!name.len)
+            f->bits |= QS_F_NO_NAME;
+    }
+    if (org && !(f->bits & QS_F_INSIDE) &&
+        (same_organisation(name, qs_domain_of(qs_sym_span(scan->strings, m->sender))) ||
+         same_organisation(name, qs_domain_of(qs_sym_span(scan->strings, m->from)))))
+        f->bits |= QS_F_MATCH;
+    f->source = org ? org : qs_net_digest(address);
+    if (!(f->bits & QS_F_INSIDE) && bad_helo(known, qs_sym_span(scan->strings, m->helo)))
+        f->bits |= QS_F_BAD_HELO;
+}
+
+static uint32_t origin_of(const struct qs_scan *scan, const struct qs_message *m, const struct qs_fact *f)
+{
+    if (m->sasl_username)
+        return digest_of(qs_sym_span(scan->strings, m->sasl_username), 1);
+    if (m->script || m->local_uid >= 0)
+        return fold32(qs_mix64((uint64_t)(uint32_t)m->local_uid << 32 | digest_of(qs_sym_span(scan->strings, m->script), 2)));
+    if (f->bits & QS_F_INSIDE)
+        return digest_of(qs_sym_span(scan->strings, m->client_address), 3);
+    return 0;
+}
+
+static void fill(const struct qs_known *known, const struct qs_scan *scan, const struct qs_message *m, struct qs_fact *f)
+{
+    struct qs_span sender = qs_sym_span(scan->strings, m->sender), domain = qs_domain_of(sender);
+    *f = (struct qs_fact){0};
+    if (!sender.len)
+        f->bits |= QS_F_NULL;
+    else
+        f->sender_org = domain.len ? qs_host_hash(domain) : digest_of(sender, 4);
+    if (domain.len && qs_is_own_domain(known, domain))
+        f->bits |= QS_F_OWN_SENDER;
+    client_facts(known, scan, m, f);
+    f->bits |= recipient_bits(known, scan, m);
+    f->origin = origin_of(scan, m, f);
+    f->subject = qs_subject_digest(qs_sym_span(scan->strings, m->subject));
+    if (is_notice(m, f)) {
+        f->bits |= QS_F_NOTICE;
+        if (f->bits & QS_F_INSIDE && !(f->bits & QS_F_AUTH))
+            f->bits |= QS_F_MADE_HERE;
+    }
+}
+
+static uint64_t pair(uint32_t a, uint32_t b)
+{
+    return (uint64_t)a << 32 | b;
+}
+
+/* An organisation that sends under its own name from a network vouches for its other mail from there. */
+static bool vouch_sources(const struct qs_scan *scan, struct qs_fact *fact)
+{
+    struct qs_table *known = qs_table_new(NULL, 1024);
+    bool ok = known != NULL;
+    for (uint32_t i = 0; ok && i < scan->count; i++)
+        if ((fact[i].bits & QS_F_MATCH) && fact[i].sender_org)
+            ok = qs_table_at(known, pair(fact[i].sender_org,
+                                         qs_net_digest(qs_sym_str(scan->strings, scan->messages[i].client_address))), 1);
+    for (uint32_t i = 0; ok && i < scan->count; i++)
+        if (!(fact[i].bits & (QS_F_MATCH | QS_F_INSIDE)) && fact[i].sender_org && !(fact[i].bits & QS_F_GENERIC) &&
+            qs_table_get(known, pair(fact[i].sender_org,
+                                     qs_net_digest(qs_sym_str(scan->strings, scan->messages[i].client_address))), 0))
+            fact[i].bits |= QS_F_SAME_SOURCE;
+    talloc_free(known);
+    return ok;
+}
+
+static bool has_recipient(const struct qs_message *m, qs_sym address)
+{
+    for (uint32_t r = 0; r < m->recipient_count && r < RECIPIENTS_LOOKED_AT; r++)
+        if (m->recipients[r].address == address)
+            return true;
+    return false;
+}
+
+/* A reply whose other half is in the queue, between the same two people. One of the halves must come from inside or be
+ * vouched for, or two messages of a stranger would vouch for each other. */
+static bool vouch_threads(const struct qs_scan *scan, struct qs_fact *fact)
+{
+    struct qs_table *ids = qs_table_new(NULL, scan->count);
+    const uint32_t sound = QS_F_INSIDE | QS_F_MATCH | QS_F_SAME_SOURCE;
+    bool ok = ids != NULL;
+    for (uint32_t i = 0; ok && i < scan->count; i++) {
+        uint32_t *at = scan->messages[i].message_id ? qs_table_at(ids, scan->messages[i].message_id, i) : NULL;
+        ok = at || !scan->messages[i].message_id;
+        if (at && *at != i)     /* twice in the queue: neither is anybody's half */
+            *at = QS_NONE;
+    }
+    for (uint32_t i = 0; ok && i < scan->count; i++) {
+        const struct qs_message *m = &scan->messages[i];
+        uint32_t at = m->in_reply_to ? qs_table_get(ids, m->in_reply_to, QS_NONE) : QS_NONE;
+        if (at == QS_NONE || at == i || !m->sender)
+            continue;
+        const struct qs_message *o = &scan->messages[at];
+        if (!o->sender || o->sender == m->sender || !has_recipient(m, o->sender) || !has_recipient(o, m->sender))
+            continue;
+        if ((fact[i].bits | fact[at].bits) & sound) {
+            fact[i].bits |= QS_F_THREAD;
+            fact[at].bits |= QS_F_THREAD;
+        }
+    }
+    talloc_free(ids);
+    return ok;
+}
+
+struct qs_fact *qs_make_facts(TALLOC_CTX *parent, const struct qs_scan *scan, struct qs_known *known)
+{
+    struct qs_fact *fact = talloc_array(parent, struct qs_fact, scan->count ? scan->count : 1);
+    if (!fact)
+        return NULL;
+    for (uint32_t i = 0; i < scan->count; i++)
+        fill(known, scan, &scan->messages[i], &fact[i]);
+    bool ok = vouch_sources(scan, fact) && vouch_threads(scan, fact) && learn_outside(known, scan);
+    for (uint32_t i = 0; ok && i < scan->count; i++)
+        if ((fact[i].bits & QS_F_NOTICE) && scan->messages[i].returned)
+            fact[i].bits |= trace_bits(known, scan, scan->messages[i].returned);
+    if (ok)
+        return fact;
+    talloc_free(fact);
+    return NULL;
+}

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of this folder share: the site as the judge knows it, the facts about each message, campaigns, and the
+ * sum of evidence. Not for other folders; verdict.h is. How it all goes together stands at the head of verdict.c. */
+#ifndef QSURGEON_JUDGE_H
+#define QSURGEON_JUDGE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <talloc.h>
+
+#include "qsurgeon/scan.h"
+#include "qsurgeon/site.h"
+#include "qsurgeon/table.h"
+#include "qsurgeon/verdict.h"
+
+#define QS_NONE UINT32_MAX
+
+/* --- site.c: what this host is --------------------------------------------------------------------------------------- */
+
+struct qs_known {
+    struct qs_site *site;           /* what was given and what was learnt */
+    struct qs_table *hosts;         /* digest of a name by which this host signs Received fields */
+    struct qs_table *domains;       /* digest of a domain that is ours, local or relayed */
+    struct qs_table *orgs;          /* qs_host_hash of the local domains and of the hosts */
+    struct qs_table *outside;       /* addresses (symbols) under which other hosts see us, from returned messages */
+    struct qs_network *network;
+    size_t network_count;
+    bool networks_given;            /* else private addresses are taken for our own */
+    bool names_missing;             /* this host looks up no client names: their absence says nothing */
+};
+
+/* From the given site, and where that says nothing, from the queue. A child of parent, NULL: out of memory. */
+struct qs_known *qs_know_site(TALLOC_CTX *parent, const struct qs_scan *scan, const struct qs_site *given);
+
+/* A 64-bit digest of a name in lower case, without a final dot; 0: empty. */
+uint64_t qs_name_digest(struct qs_span name);
+bool qs_is_own_domain(const struct qs_known *known, struct qs_span domain);     /* or beneath one */
+bool qs_is_own_host(const struct qs_known *known, struct qs_span name);
+/* Loopback, the site's networks, or a name in a local domain. `address` is NUL-terminated; name may be empty. */
+bool qs_is_own_client(const struct qs_known *known, const char *address, struct qs_span name);
+/* A digest of the network of an IP address (IPv4 /24, IPv6 /48), or of the text when it is none; 0: empty. */
+uint32_t qs_net_digest(const char *address);
+/* A name that an access provider gives to all of its customers: made of the address, or of words like dsl and a number. */
+bool qs_name_is_generic(struct qs_span name, const char *address);
+
+/* --- facts.c: what each message shows by itself ---------------------------------------------------------------------- */
+
+enum qs_fact_bit {
+    QS_F_NOTICE = 1u << 0,          /* a bounce, auto-reply, challenge or virus notice */
+    QS_F_NULL = 1u << 1,            /* null sender */
+    QS_F_OWN_CLIENT = 1u << 2,      /* came from this host or its networks */
+    QS_F_LOCAL = 1u << 3,           /* submitted by a local program */
+    QS_F_AUTH = 1u << 4,            /* authenticated */
+    QS_F_MATCH = 1u << 5,           /* the client's name belongs to the sender's organisation */
+    QS_F_SAME_SOURCE = 1u << 6,     /* the sender's organisation also sends from this network under its own name */
+    QS_F_THREAD = 1u << 7,          /* the other half of the conversation is in the queue */
+    QS_F_NO_NAME = 1u << 8,         /* no name for the client's address */
+    QS_F_GENERIC = 1u << 9,         /* a name as access networks have them */
+    QS_F_BAD_HELO = 1u << 10,       /* says our own name, localhost, an address, or no full name */
+    QS_F_OWN_SENDER = 1u << 11,     /* envelope sender in a domain of ours */
+    QS_F_TO_OWN = 1u << 12,         /* has a recipient of ours */
+    QS_F_TO_OTHERS = 1u << 13,      /* has a recipient that is not ours */
+    QS_F_TO_HOST = 1u << 14,        /* has a recipient at this host's own name */
+    QS_F_MADE_HERE = 1u << 15,      /* a notice that this host made */
+    QS_F_RETURNS = 1u << 16,        /* a notice with a returned message that shows where it passed */
+    QS_F_PASSED = 1u << 17,         /* the returned message passed this host ... */
+    QS_F_FROM_US = 1u << 18,        /* ... and came from a client or user of ours */
+    QS_F_FALSE_TRACE = 1u << 19,    /* the returned message has a Received field in our name that is forged */
+};
+/* What ties a message of a stranger to its sender and is hard to forge at scale. */
+enum { QS_F_VOUCHED = QS_F_MATCH | QS_F_SAME_SOURCE | QS_F_THREAD };
+enum { QS_F_INSIDE = QS_F_OWN_CLIENT | QS_F_LOCAL | QS_F_AUTH };
+
+struct qs_fact {
+    uint32_t sender_org;            /* digest of the organisation of the envelope sender; 0: null sender */
+    uint32_t source;                /* digest of who sent it: of the client name's organisation, else of its network */
+    uint32_t subject;               /* digest of the subject's words; 0: too short to tell anything */
+    uint32_t origin;                /* digest of the user, the uid and script, or the inside client; 0: from outside */
+    uint32_t bits;                  /* enum qs_fact_bit */
+};
+
+struct qs_fact *qs_make_facts(TALLOC_CTX *parent, const struct qs_scan *scan, struct qs_known *known);
+/* The first recipient: the victim of a notice. */
+qs_sym qs_first_recipient(const struct qs_message *m);
+/* The client that handed a returned message to this host, or to the first host that tells; 0: none. */
+qs_sym qs_returned_client(const struct qs_known *known, const struct qs_scan *scan, const struct qs_returned *r);
+struct qs_span qs_domain_of(struct qs_span address);    /* what stands behind the last '@' */
+uint32_t qs_subject_digest(struct qs_span subject);
+
+/* --- campaigns.c: messages of one wording ---------------------------------------------------------------------------- */
+
+/* The campaign to which each message's text belongs, or for a notice the text it returns: a first guess that is wider than
+ * a text cluster. Whoever is vouched for has none. Campaigns are numbered; QS_NONE: none. */
+struct qs_campaigns {
+    uint32_t *of;
+    uint32_t count;
+};
+struct qs_campaigns *qs_find_campaigns(TALLOC_CTX *parent, const struct qs_scan *scan, const struct qs_clusters *clusters,
+                                       const struct qs_fact *fact);
+
+/* --- notices.c: which notices belong together ------------------------------------------------------------------------ */
+
+struct qs_victim {                  /* a recipient of notices */
+    qs_sym address;
+    uint32_t notices;
+    uint32_t strange;               /* of those, with a returned message that never passed this host */
+    uint32_t made_here;
+};
+
+struct qs_notices {
+    struct qs_victim *victim;
+    uint32_t victims;
+    struct qs_table *index;         /* recipient symbol to index of victim */
+    uint32_t *wave;                 /* of each message: number of the flood it belongs to, or QS_NONE */
+    uint32_t waves;
+};
+/* Joins notices by campaign, by the clients that sent what they return, and by victim. */
+struct qs_notices *qs_join_notices(TALLOC_CTX *parent, const struct qs_scan *scan, const struct qs_known *known,
+                                   const struct qs_fact *fact, const struct qs_campaigns *campaigns);
+
+/* --- crowd.c: what some messages show together ----------------------------------------------------------------------- */
+
+struct qs_crowd {
+    uint32_t count;
+    uint32_t senders, sender_orgs, sources, clients, recipients, subjects, bodies;     /* distinct */
+    uint32_t outside;               /* messages from strangers: not inside; the next ones count among them */
+    uint32_t vouched, no_name, generic, bad_helo, forged, relayed, to_host;
+    uint32_t inside, authenticated, local, own_sender, nulls, to_others;
+    uint32_t hidden, disguised, listed, lists_one, scripts, replies;
+    uint32_t top_link, top_origin, top_origin_sources;
+    uint32_t origin;                /* when it has more than half */
+    uint32_t returning, strange, passed, from_us, false_traces, made_here, looping, victims, returned_clients;
+    uint32_t top_campaign;          /* messages of the most frequent campaign of returned messages */
+    double likeness;                /* mean agreement of some pairs of texts, 0 to 1 */
+    int64_t oldest, newest;
+    uint64_t bytes;
+};
+
+struct qs_work {                    /* everything known when judging */
+    const struct qs_scan *scan;
+    const struct qs_clusters *clusters;
+    struct qs_known *known;
+    struct qs_fact *fact;
+    struct qs_campaigns *campaigns;
+    struct qs_notices *notices;
+    uint8_t *bad;                   /* of each campaign: convicted */
+    struct qs_census *census;       /* counters that are used again and again */
+    uint32_t others_median;         /* messages of a usual inside origin */
+};
+
+struct qs_census;
+struct qs_census *qs_census_new(TALLOC_CTX *parent);
+bool qs_measure(const struct qs_work *work, const uint32_t *member, uint32_t count, struct qs_crowd *out);
+
+/* --- evidence.c: the weights ----------------------------------------------------------------------------------------- */
+
+struct qs_sum {
+    double score;
+    double family[QS_FAMILIES];     /* the positive part of each */
+    TALLOC_CTX *parent;             /* not NULL: keep the list, with words */
+    struct qs_evidence *list;
+    size_t count;
+    bool failed;                    /* out of memory */
+};
+/* What a group shows together (a single message is a group of one), and what a message shows that its group does not. */
+void qs_weigh_crowd(const struct qs_work *work, const struct qs_crowd *crowd, struct qs_sum *sum);
+void qs_weigh_notices(const struct qs_work *work, const struct qs_crowd *crowd, bool bad_campaign, struct qs_sum *sum);
+void qs_weigh_message(const struct qs_work *work, const struct qs_crowd *crowd, uint32_t message, struct qs_sum *sum);
+void qs_weigh_notice(const struct qs_work *work, const struct qs_crowd *crowd, uint32_t message, struct qs_sum *sum);
+#endif

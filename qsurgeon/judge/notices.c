@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Which notices belong to one flood. Their own words do not tell: one mailer uses the same words for all. What tells:
+ *   - notices that this host made: the campaign that they return, campaigns that came from the same clients being one
+ *     wave; and a victim who gets a good part of a wave has a flood of his own.
+ *   - notices of other hosts: the victims, joined where they get the same campaign back.
+ * A link needs a share of what it joins, not one common message, so that floods do not run together. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "judge.h"
+
+enum { CAMPAIGNS_OF_CLIENT = 16, HEAVY = 3, SHARE = 10 };
+
+struct joiner {
+    TALLOC_CTX *scratch;
+    const struct qs_scan *scan;
+    const struct qs_known *known;
+    const struct qs_fact *fact;
+    const struct qs_campaigns *campaigns;
+    struct qs_notices *out;
+    uint32_t *parent;               /* union-find over campaigns, then victims */
+    uint32_t *clients;              /* distinct clients of each campaign */
+    struct qs_table *client;        /* client symbol to a campaign */
+    struct qs_table *by_subject;    /* subject digest to campaign */
+};
+
+static uint32_t root(uint32_t *parent, uint32_t at)
+{
+    while (parent[at] != at) {
+        parent[at] = parent[parent[at]];
+        at = parent[at];
+    }
+    return at;
+}
+
+static void unite(uint32_t *parent, uint32_t a, uint32_t b)
+{
+    a = root(parent, a);
+    b = root(parent, b);
+    parent[a > b ? a : b] = a > b ? b : a;
+}
+
+static bool is_foreign(const struct qs_fact *f)
+{
+    return f->bits & QS_F_NOTICE && !(f->bits & (QS_F_MADE_HERE | QS_F_FROM_US));
+}
+
+static bool count_victims(struct joiner *j)
+{
+    struct qs_notices *out = j->out;
+    for (uint32_t i = 0; i < j->scan->count; i++) {
+        uint32_t bits = j->fact[i].bits;
+        qs_sym address = qs_first_recipient(&j->scan->messages[i]);
+        if (!(bits & QS_F_NOTICE) || !address)
+            continue;
+        uint32_t *at = qs_table_at(out->index, address, out->victims);
+        if (!at)
+            return false;
+        if (*at == out->victims) {
+            if ((out->victims & (out->victims - 1)) == 0) {
+                struct qs_victim *grown = talloc_realloc(out, out->victim, struct qs_victim,
+                                                         out->victims ? out->victims * 2 : 1);
+                if (!grown)
+                    return false;
+                out->victim = grown;
+            }
+            out->victim[out->victims++] = (struct qs_victim){.address = address};
+        }
+        struct qs_victim *v = &out->victim[*at];
+        v->notices += !(bits & QS_F_FROM_US);
+        v->strange += (bits & QS_F_RETURNS) && !(bits & QS_F_PASSED);
+        v->made_here += (bits & QS_F_MADE_HERE) != 0;
+    }
+    return true;
+}
+
+static uint32_t victim_of(const struct joiner *j, uint32_t message)
+{
+    return qs_table_get(j->out->index, qs_first_recipient(&j->scan->messages[message]), QS_NONE);
+}
+
+/* --- campaigns that came from the same clients ----------------------------------------------------------------------- */
+
+/* The stranger who sent the message, or for a notice the message that it returns; 0: none. */
+static qs_sym stranger(const struct joiner *j, uint32_t message)
+{
+    const struct qs_message *m = &j->scan->messages[message];
+    uint32_t bits = j->fact[message].bits;
+    if (bits & QS_F_NOTICE)
+        return m->returned && !(bits & QS_F_FROM_US) ? qs_returned_client(j->known, j->scan, m->returned) : 0;
+    return bits & QS_F_INSIDE ? 0 : m->client_address;
+}
+
+static int by_value(const void *a, const void *b)
+{
+    const uint64_t *x = a, *y = b;
+    return *x < *y ? -1 : *x > *y;
+}
+
+/* Counts the clients of each campaign and those that two campaigns share. uses: client and campaign, sorted. */
+static bool count_shared(struct joiner *j, const uint64_t *uses, uint32_t count, struct qs_table *shared)
+{
+    for (uint32_t i = 0, end; i < count; i = end) {
+        uint32_t own[CAMPAIGNS_OF_CLIENT] = {(uint32_t)uses[i]}, n = 0, client = (uint32_t)(uses[i] >> 32);
+        for (end = i; end < count && (uint32_t)(uses[end] >> 32) == client; end++) {
+            if ((end > i && uses[end] == uses[end - 1]) || n == CAMPAIGNS_OF_CLIENT)
+                continue;
+            own[n++] = (uint32_t)uses[end];
+        }
+        if (!qs_table_at(j->client, client, own[0]))
+            return false;
+        for (uint32_t a = 0; a < n; a++) {
+            j->clients[own[a]]++;
+            for (uint32_t b = 0; b < a; b++) {
+                uint32_t *both = qs_table_at(shared, (uint64_t)own[a] << 32 | own[b], 0);
+                if (!both)
+                    return false;
+                (*both)++;
+            }
+        }
+    }
+    return true;
+}
+
+/* Campaigns of which two clients or more, and a tenth of the fewer, are the same came in one wave. */
+static bool join_campaigns(struct joiner *j)
+{
+    struct qs_table *shared = qs_table_new(j->scratch, 64);
+    uint64_t *uses = talloc_array(j->scratch, uint64_t, j->scan->count + 1);
+    uint32_t used = 0, at = 0, both;
+    if (!shared || !uses)
+        return false;
+    for (uint32_t i = 0; i < j->scan->count; i++) {
+        qs_sym client = j->campaigns->of[i] == QS_NONE ? 0 : stranger(j, i);
+        if (client)
+            uses[used++] = (uint64_t)client << 32 | j->campaigns->of[i];
+    }
+    qsort(uses, used, sizeof *uses, by_value);
+    if (!count_shared(j, uses, used, shared))
+        return false;
+    talloc_free(uses);
+    uint64_t key;
+    while (qs_table_next(shared, &at, &key, &both)) {
+        uint32_t a = (uint32_t)(key >> 32), b = (uint32_t)key;
+        uint32_t fewer = j->clients[a] < j->clients[b] ? j->clients[a] : j->clients[b];
+        if (both >= 2 && (uint64_t)both * SHARE >= fewer)
+            unite(j->parent, a, b);
+    }
+    return true;
+}
+
+/* The campaign that a notice tells of when it returns no text: by the subject or the client of what it returns. */
+static uint32_t campaign_of(const struct joiner *j, uint32_t message)
+{
+    const struct qs_message *m = &j->scan->messages[message];
+    uint32_t campaign = j->campaigns->of[message];
+    if (campaign != QS_NONE || !m->returned)
+        return campaign;
+    uint32_t subject = qs_subject_digest(qs_sym_span(j->scan->strings, m->returned->subject));
+    if (subject)
+        campaign = qs_table_get(j->by_subject, subject, QS_NONE);
+    qs_sym client = campaign == QS_NONE ? qs_returned_client(j->known, j->scan, m->returned) : 0;
+    return client ? qs_table_get(j->client, client, QS_NONE) : campaign;
+}
+
+static bool learn_subjects(struct joiner *j)
+{
+    for (uint32_t i = 0; i < j->scan->count; i++) {
+        const struct qs_message *m = &j->scan->messages[i];
+        uint32_t campaign = j->campaigns->of[i];
+        if (campaign == QS_NONE)
+            continue;
+        bool notice = j->fact[i].bits & QS_F_NOTICE;
+        uint32_t subject = notice ? qs_subject_digest(qs_sym_span(j->scan->strings, m->returned->subject))
+                                  : j->fact[i].subject;
+        uint32_t *at = subject ? qs_table_at(j->by_subject, subject, campaign) : NULL;
+        if (subject && !at)
+            return false;
+        if (at && *at != QS_NONE && root(j->parent, *at) != root(j->parent, campaign))
+            *at = QS_NONE;          /* of several waves: says nothing */
+        else if (at && campaign < *at && *at != QS_NONE)
+            *at = campaign;
+    }
+    return true;
+}
+
+/* --- floods ---------------------------------------------------------------------------------------------------------- */
+
+/* Notices made here: a wave, or the part of a wave that one victim gets. Numbers: 2 * wave, or behind them a victim's. */
+static bool number_own(struct joiner *j)
+{
+    uint32_t *size = talloc_zero_array(j->scratch, uint32_t, j->campaigns->count + 1);
+    struct qs_table *heavy = qs_table_new(j->scratch, 256);
+    bool ok = size && heavy;
+    for (uint32_t i = 0; ok && i < j->scan->count; i++) {
+        if (!(j->fact[i].bits & QS_F_MADE_HERE))
+            continue;
+        uint32_t campaign = campaign_of(j, i), victim = victim_of(j, i);
+        uint32_t wave = campaign == QS_NONE ? j->campaigns->count : root(j->parent, campaign);
+        size[wave]++;
+        uint32_t *count = qs_table_at(heavy, (uint64_t)wave << 32 | victim, 0);
+        ok = count != NULL;
+        if (ok)
+            (*count)++;
+    }
+    struct qs_table *number = qs_table_new(j->scratch, 256);
+    ok = ok && number;
+    for (uint32_t i = 0; ok && i < j->scan->count; i++) {
+        if (!(j->fact[i].bits & QS_F_MADE_HERE))
+            continue;
+        uint32_t campaign = campaign_of(j, i), victim = victim_of(j, i);
+        uint32_t wave = campaign == QS_NONE ? j->campaigns->count : root(j->parent, campaign);
+        uint32_t count = qs_table_get(heavy, (uint64_t)wave << 32 | victim, 0);
+        bool own_flood = count >= HEAVY && (campaign == QS_NONE || (uint64_t)count * SHARE >= size[wave]);
+        if (campaign == QS_NONE && !own_flood)
+            continue;
+        uint32_t *at = qs_table_at(number, (uint64_t)wave << 32 | (own_flood ? victim : QS_NONE), j->out->waves);
+        ok = at != NULL;
+        if (ok) {
+            j->out->waves += *at == j->out->waves;
+            j->out->wave[i] = *at;
+        }
+    }
+    return ok;
+}
+
+/* Notices of others: victims who get a campaign back as a tenth of their notices or more, and the campaign, are one. */
+static bool number_foreign(struct joiner *j)
+{
+    uint32_t victims = j->out->victims, nodes = victims + j->campaigns->count;
+    uint32_t *parent = talloc_array(j->scratch, uint32_t, nodes + 1), *number = talloc_array(j->scratch, uint32_t, nodes + 1);
+    struct qs_table *count = qs_table_new(j->scratch, 256);
+    bool ok = parent && number && count;
+    for (uint32_t i = 0; ok && i < nodes; i++) {
+        parent[i] = i;
+        number[i] = QS_NONE;
+    }
+    for (uint32_t i = 0; ok && i < j->scan->count; i++) {
+        uint32_t campaign = is_foreign(&j->fact[i]) ? campaign_of(j, i) : QS_NONE, victim = victim_of(j, i);
+        if (campaign == QS_NONE || victim == QS_NONE)
+            continue;
+        uint32_t *n = qs_table_at(count, (uint64_t)victim << 32 | campaign, 0);
+        ok = n != NULL;
+        if (ok)
+            (*n)++;
+    }
+    uint32_t at = 0, n;
+    uint64_t key;
+    while (ok && qs_table_next(count, &at, &key, &n)) {
+        uint32_t victim = (uint32_t)(key >> 32), campaign = (uint32_t)key;
+        if ((uint64_t)n * SHARE >= j->out->victim[victim].strange)
+            unite(parent, victim, victims + campaign);
+    }
+    for (uint32_t i = 0; ok && i < j->scan->count; i++) {
+        uint32_t victim = is_foreign(&j->fact[i]) ? victim_of(j, i) : QS_NONE;
+        if (victim == QS_NONE)
+            continue;
+        uint32_t r = root(parent, victim);
+        if (number[r] == QS_NONE)
+            number[r] = j->out->waves++;
+        j->out->wave[i] = number[r];
+    }
+    return ok;
+}
+
+struct qs_notices *qs_join_notices(TALLOC_CTX *parent, const struct qs_scan *scan, const struct qs_known *known,
+                                   const struct qs_fact *fact, const struct qs_campaigns *campaigns)
+{
+    struct qs_notices *out = talloc_zero(NULL, struct qs_notices), *result = NULL;
+    struct joiner j = {.scratch = talloc_new(NULL), .scan = scan, .known = known, .fact = fact, .campaigns = campaigns, .out = out};
+    if (!out || !j.scratch)
+        goto done;
+    out->index = qs_table_new(out, 256);
+    out->wave = talloc_array(out, uint32_t, scan->count ? scan->count : 1);
+    j.parent = talloc_array(j.scratch, uint32_t, campaigns->count + 1);
+    j.clients = talloc_zero_array(j.scratch, uint32_t, campaigns->count + 1);
+    j.client = qs_table_new(j.scratch, 1024);
+    j.by_subject = qs_table_new(j.scratch, 1024);
+    if (!out->index || !out->wave || !j.parent || !j.clients || !j.client || !j.by_subject)
+        goto done;
+    for (uint32_t c = 0; c < campaigns->count; c++)
+        j.parent[c] = c;
+    for (uint32_t i = 0; i < scan->count; i++)
+        out->wave[i] = QS_NONE;
+    if (!count_victims(&j) || !join_campaigns(&j) || !learn_subjects(&j) || !number_own(&j) || !number_foreign(&j))
+        goto done;
+    result = talloc_steal(parent, out);
+done:
+    talloc_free(j.scratch);
+    if (!result)
+        talloc_free(out);
+    return result;
+}
