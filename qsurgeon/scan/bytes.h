@@ -98,4 +98,33 @@ static inline const char *byte_find_high(const char *p, const char *end)
     return p;
 }
 
+/* The first colon, blank or control byte of [p, end), or end. */
+static inline const char *byte_find_name_end(const char *p, const char *end)
+{
+#ifdef __SSE2__
+    const __m128i colon = _mm_set1_epi8(':'), blank = _mm_set1_epi8(' ');
+    for (; end - p >= 16; p += 16) {
+        __m128i v = _mm_loadu_si128((const __m128i *)(const void *)p);
+        __m128i low = _mm_cmpeq_epi8(_mm_min_epu8(v, blank), v);
+        int hit = _mm_movemask_epi8(_mm_or_si128(low, _mm_cmpeq_epi8(v, colon)));
+        if (hit != 0) {
+            return p + __builtin_ctz((unsigned)hit);
+        }
+    }
+#endif
+    while (p < end && (unsigned char)*p > ' ' && *p != ':') {
+        p++;
+    }
+    return p;
+}
+
+/* Writes the low bytes of v, the lowest first. */
+static inline void byte_store64(char *to, uint64_t v)
+{
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    v = __builtin_bswap64(v);
+#endif
+    memcpy(to, &v, sizeof(v));
+}
+
 #endif

@@ -10,20 +10,26 @@
 
 /* --- base64 --- */
 
-enum { B64_BAD = 0x80 };
-#define X B64_BAD
-static const uint8_t base64_value[256] = {
-    X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X,
-    X, X, X, X, X, X, X, X, X, X, X, 62, X, X, X, 63, 52, 53, 54, 55, 56, 57, 58, 59, 60, 61, X, X, X, X, X, X,
-    X, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, X, X, X, X, X,
-    X, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47, 48, 49, 50, 51,
-    X, X, X, X, X,
-    X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X,
-    X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X,
-    X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X,
-    X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X,
-};
-#undef X
+/* Four tables, one for each place in a group, made by the preprocessor: a letter's six bits where the group's three
+ * bytes have them in memory order, or BASE64_BAD. */
+#define BASE64_BAD UINT32_C(0x80000000)
+#define SIX(c) ((c) >= 'A' && (c) <= 'Z' ? (c) - 'A' : (c) >= 'a' && (c) <= 'z' ? (c) - 'a' + 26 \
+    : (c) >= '0' && (c) <= '9' ? (c) - '0' + 52 : (c) == '+' ? 62 : (c) == '/' ? 63 : 64)
+/* 24 bits to three bytes, the first one lowest */
+#define BYTES(v) (((v) >> 16 & 0xff) | ((v) & 0xff00) | ((v) & 0xff) << 16)
+#define PLACED(c, shift) (SIX(c) == 64 ? BASE64_BAD : BYTES((uint32_t)SIX(c) << (shift)))
+#define GROUP(c) { PLACED(c, 18), PLACED(c, 12), PLACED(c, 6), PLACED(c, 0) }
+#define TIMES4(c) GROUP(c), GROUP(c + 1), GROUP(c + 2), GROUP(c + 3)
+#define TIMES16(c) TIMES4(c), TIMES4(c + 4), TIMES4(c + 8), TIMES4(c + 12)
+#define TIMES64(c) TIMES16(c), TIMES16(c + 16), TIMES16(c + 32), TIMES16(c + 48)
+static const uint32_t base64_place[256][4] = { TIMES64(0), TIMES64(64), TIMES64(128), TIMES64(192) };
+
+/* The six bits of a letter, or BASE64_BAD. */
+static uint32_t base64_value(unsigned char c)
+{
+    uint32_t placed = base64_place[c][3];       /* the low six bits stand in the third byte */
+    return placed == BASE64_BAD ? BASE64_BAD : placed >> 16;
+}
 
 size_t base64_decode(char *to, size_t size, struct qs_span in, bool *odd)
 {
@@ -34,26 +40,28 @@ size_t base64_decode(char *to, size_t size, struct qs_span in, bool *odd)
     unsigned have = 0;
     while (p < end && to < limit) {
         if (have == 0) {
-            while (end - p >= 4 && limit - to >= 3) {
-                uint32_t a = base64_value[p[0]], b = base64_value[p[1]];
-                uint32_t c = base64_value[p[2]], d = base64_value[p[3]];
-                if (((a | b | c | d) & B64_BAD) != 0) {
+            while (end - p >= 8 && limit - to >= 8) {       /* six bytes are meant, eight are written */
+                uint32_t v = base64_place[p[0]][0] | base64_place[p[1]][1] | base64_place[p[2]][2]
+                    | base64_place[p[3]][3];
+                uint32_t w = base64_place[p[4]][0] | base64_place[p[5]][1] | base64_place[p[6]][2]
+                    | base64_place[p[7]][3];
+                if (((v | w) & BASE64_BAD) != 0) {
                     break;
                 }
-                uint32_t v = a << 18 | b << 12 | c << 6 | d;
-                to[0] = (char)(v >> 16);
-                to[1] = (char)(v >> 8);
-                to[2] = (char)v;
-                to += 3;
-                p += 4;
+                byte_store64(to, v | (uint64_t)w << 24);
+                to += 6;
+                p += 8;
+            }
+            while (p < end && (*p == '\n' || *p == '\r')) {
+                p++;
             }
             if (p == end) {
                 break;
             }
         }
         unsigned char c = *p++;
-        uint32_t v = base64_value[c];
-        if (v != B64_BAD) {
+        uint32_t v = base64_value(c);
+        if (v != BASE64_BAD) {
             bits = bits << 6 | v;
             if (++have == 4) {
                 for (int shift = 16; shift >= 0 && to < limit; shift -= 8) {
@@ -134,7 +142,7 @@ enum { TABLE_1252, TABLE_2, TABLE_5, TABLE_7, TABLE_9, TABLE_15, TABLE_1250, TAB
        TABLE_KOI8_U };
 
 static const struct {
-    const char *name;
+    char name[18];
     struct charset charset;
 } charset_names[] = {
     { "iso-8859-1", { CHARSET_TABLE, TABLE_1252 } },    /* as browsers have it: C1 bytes are windows-1252 */
@@ -178,17 +186,15 @@ static const struct {
 
 struct charset charset_find(struct qs_span name)
 {
-    char low[24];
-    if (name.len == 0 || name.len >= sizeof(low)) {
-        return (struct charset){ CHARSET_UTF8, 0 };
+    char low[18] = { 0 };
+    if (name.len < sizeof(low)) {
+        for (size_t i = 0; i < name.len; i++) {
+            low[i] = name.ptr[i] == '_' ? '-' : byte_lower(name.ptr[i]);
+        }
     }
-    for (size_t i = 0; i < name.len; i++) {
-        low[i] = name.ptr[i] == '_' ? '-' : byte_lower(name.ptr[i]);
-    }
-    low[name.len] = '\0';
-    if (low[0] != 'u' || low[1] != 's') {
+    if (low[0] != 'u' || (low[1] != 's' && low[4] != '8')) {    /* us-ascii, utf-8 */
         for (size_t i = 0; i < sizeof(charset_names) / sizeof(charset_names[0]); i++) {
-            if (strcmp(low, charset_names[i].name) == 0) {
+            if (memcmp(low, charset_names[i].name, sizeof(low)) == 0) {
                 return charset_names[i].charset;
             }
         }
@@ -299,7 +305,7 @@ static void from_utf16(struct utf8_out *out, const char *p, const char *end, boo
 static void from_utf7(struct utf8_out *out, const char *p, const char *end)
 {
     while (p < end) {
-        if (*p != '+' || end - p < 2 || (base64_value[(unsigned char)p[1]] == B64_BAD && p[1] != '-')) {
+        if (*p != '+' || end - p < 2 || (base64_value((unsigned char)p[1]) == BASE64_BAD && p[1] != '-')) {
             unsigned char c = (unsigned char)*p;
             if (!put(out, c < 0x80 ? c : charset_table[TABLE_1252][c & 0x7f])) {
                 return;
@@ -317,8 +323,8 @@ static void from_utf7(struct utf8_out *out, const char *p, const char *end)
         }
         uint32_t bits = 0, high = 0;
         unsigned have = 0;
-        for (; p < end && base64_value[(unsigned char)*p] != B64_BAD; p++) {
-            bits = bits << 6 | base64_value[(unsigned char)*p];
+        for (; p < end && base64_value((unsigned char)*p) != BASE64_BAD; p++) {
+            bits = bits << 6 | base64_value((unsigned char)*p);
             have += 6;
             if (have >= 16) {
                 have -= 16;

@@ -150,23 +150,21 @@ static const char *entity(const char *p, const char *end, uint32_t *c)
         *c = value == 0 || value > 0x10ffff || (value >= 0xd800 && value < 0xe000) ? 0xfffd : value;
         return q < end && *q == ';' ? q + 1 : q;
     }
-    char name[8] = { 0 };
+    uint64_t name = 0;          /* the first letter highest, as in the table's order */
     unsigned n = 0;
-    for (; q < end && n < 8 && (byte_is_alpha(*q) || byte_is_digit(*q)); q++) {
-        name[n++] = *q;
+    for (; q < end && n < 8 && (byte_is_alpha(*q) || byte_is_digit(*q)); q++, n++) {
+        name |= (uint64_t)(unsigned char)*q << (56 - 8 * n);
     }
     size_t low = 0, high = n < 2 ? 0 : sizeof(entities) / sizeof(entities[0]);
     while (low < high) {
         size_t middle = (low + high) / 2;
-        int order = memcmp(name, entities[middle].name, sizeof(name));
-        if (order == 0) {
+        if (name < entities[middle].name) {
+            high = middle;
+        } else if (name > entities[middle].name) {
+            low = middle + 1;
+        } else {
             *c = entities[middle].character;
             return q < end && *q == ';' ? q + 1 : q;
-        }
-        if (order < 0) {
-            high = middle;
-        } else {
-            low = middle + 1;
         }
     }
     return p;

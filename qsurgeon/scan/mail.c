@@ -144,11 +144,7 @@ static bool next_field(const char **at, const char *end, struct qs_span *name, s
         }
         const char *stop = memchr(p, '\n', (size_t)(end - p));
         stop = stop == NULL ? end : stop;
-        const char *colon = p;
-        while (colon < stop && *colon > ' ' && *colon != ':' && *colon != 0x7f) {
-            colon++;
-        }
-        const char *name_end = colon;
+        const char *colon = byte_find_name_end(p, stop), *name_end = colon;
         while (colon < stop && (*colon == ' ' || *colon == '\t')) {
             colon++;
         }
@@ -188,18 +184,28 @@ static const char *skip_blanks(const char *p, const char *end)
 
 static bool name_is_executable(struct qs_span name)
 {
-    static const char *const endings[] = {
+    static const char endings[][4] = {
         "exe", "scr", "pif", "com", "bat", "cmd", "vbs", "vbe", "js", "jse", "wsf", "wsh", "hta", "lnk", "ps1", "msi",
         "cpl", "jar", "dll", "reg", "iso", "img",
     };
-    while (name.len > 0 && (name.ptr[name.len - 1] == '=' || name.ptr[name.len - 1] == '?'
-                            || name.ptr[name.len - 1] == '"' || name.ptr[name.len - 1] == '.'
-                            || byte_is_blank(name.ptr[name.len - 1]))) {
-        name.len--;
+    size_t end = name.len;
+    while (end > 0 && (name.ptr[end - 1] == '=' || name.ptr[end - 1] == '?' || name.ptr[end - 1] == '"'
+                       || name.ptr[end - 1] == '.' || byte_is_blank(name.ptr[end - 1]))) {
+        end--;
+    }
+    size_t dot = end;
+    while (dot > 0 && end - dot < 4 && name.ptr[dot - 1] != '.') {
+        dot--;
+    }
+    if (dot == 0 || end - dot > 3) {
+        return false;
+    }
+    char low[4] = { 0 };
+    for (size_t i = dot; i < end; i++) {
+        low[i - dot] = byte_lower(name.ptr[i]);
     }
     for (size_t i = 0; i < sizeof(endings) / sizeof(endings[0]); i++) {
-        size_t n = strlen(endings[i]);
-        if (name.len > n && name.ptr[name.len - n - 1] == '.' && same_nocase(name.ptr + name.len - n, endings[i], n)) {
+        if (memcmp(low, endings[i], sizeof(low)) == 0) {
             return true;
         }
     }

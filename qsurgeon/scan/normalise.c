@@ -412,7 +412,9 @@ struct digests {
 INLINE void digest_word(void *to, const char *word, size_t len, uint32_t start)
 {
     struct digests *d = to;
-    d->hash[d->count] = XXH3_64bits(word, len);
+    /* the first is what XXH3_64bits() comes to for short input, inlined */
+    d->hash[d->count] = len <= 16 ? XXH3_len_0to16_64b((const xxh_u8 *)word, len, XXH3_kSecret, 0)
+        : XXH3_64bits(word, len);
     d->start[d->count] = start;
     d->count++;
 }
