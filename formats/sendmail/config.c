@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sendmail.cf and submit.cf: the queues that they name, and what they say of the host. The file is read as it stands: no
- * sendmail is started, and what only a running one knows (host names from DNS, options of the command line) is not known.
+/* sendmail.cf and submit.cf: the queues that they name, and what they say of the host. The file is read as
+ * it stands: no sendmail is started, and what only a running one knows (host names from DNS, options of
+ * the command line) is not known.
  *
- * Facts: sendmail/readcf.c readcf(), setoption(), fileclass(); queue.c makequeue(); cf/README for the access map. */
+ * Facts: sendmail/readcf.c readcf(), setoption(), fileclass(); queue.c makequeue(); cf/README for the
+ * access map. */
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -14,7 +16,8 @@
 
 enum { TEXT_MAX = 4 * 1024 * 1024 };
 
-/* --- files and lines -------------------------------------------------------------------------------------------------- */
+/* --- files and lines
+ * -------------------------------------------------------------------------------------------------- */
 
 enum qs_status sm_text_file(TALLOC_CTX *parent, const char *path, struct qs_span *out, struct qs_error *err)
 {
@@ -68,8 +71,8 @@ static struct qs_span from_to(const char *begin, const char *end)
     return (struct qs_span){begin, (size_t)(end - begin)};
 }
 
-/* Takes the next line of the text, without its comment; false at the end. With `folded` a line that begins with a blank
- * goes on with the one before it. */
+/* Takes the next line of the text, without its comment; false at the end. With `folded` a line that begins
+ * with a blank goes on with the one before it. */
 static bool next_line(struct qs_span *text, bool folded, struct qs_span *line)
 {
     const char *begin = text->ptr, *end = begin + text->len, *stop = begin;
@@ -131,7 +134,8 @@ static bool option(struct qs_span line, const char *name, char letter, struct qs
     return true;
 }
 
-/* --- queues ----------------------------------------------------------------------------------------------------------- */
+/* --- queues ---------------------------------------------------------------------------------------------
+ * -------------- */
 
 bool sm_split_wildcard(TALLOC_CTX *parent, const char *path, const char **base, const char **relative)
 {
@@ -161,15 +165,19 @@ static const char *below_base(TALLOC_CTX *parent, const char *base, struct qs_sp
     size_t len = strlen(base);
     while (path.len > 1 && path.ptr[path.len - 1] == '/')
         path.len--;
-    if (path.len < len || memcmp(path.ptr, base, len) != 0 || (path.len > len && len > 1 && path.ptr[len] != '/'))
+    if (path.len < len || memcmp(path.ptr, base, len) != 0)
+        return NULL;
+    if (path.len > len && len > 1 && path.ptr[len] != '/')
         return NULL;
     while (len < path.len && path.ptr[len] == '/')
         len++;
     return path.len == len ? "." : talloc_strndup(parent, path.ptr + len, path.len - len);
 }
 
-/* "name, P=path, F=f, ...": of the fields only the first letter counts. No path: that of the default group. */
-static enum qs_status add_group(TALLOC_CTX *parent, struct sm_queues *queues, struct qs_span line, struct qs_error *err)
+/* "name, P=path, F=f, ...": of the fields only the first letter counts. No path: that of the default
+ * group. */
+static enum qs_status add_group(TALLOC_CTX *parent, struct sm_queues *queues, struct qs_span line,
+                                struct qs_error *err)
 {
     struct qs_span name = {NULL, 0}, field, path = qs_span_of(queues->directory);
     const char *below;
@@ -184,7 +192,8 @@ static enum qs_status add_group(TALLOC_CTX *parent, struct sm_queues *queues, st
     if (name.len == 0 || below == NULL)
         return QS_OK;
     struct sm_group group = {talloc_strndup(parent, name.ptr, name.len), below};
-    struct sm_group *grown = talloc_realloc(parent, queues->groups, struct sm_group, (unsigned)queues->group_count + 1);
+    struct sm_group *grown = talloc_realloc(parent, queues->groups, struct sm_group,
+                                            (unsigned)queues->group_count + 1);
     if (group.name == NULL || grown == NULL)
         return qs_fail(err, QS_NOMEM, "out of memory");
     queues->groups = grown;
@@ -198,7 +207,8 @@ static enum qs_status add_group(TALLOC_CTX *parent, struct sm_queues *queues, st
     return QS_OK;
 }
 
-enum qs_status sm_config_queues(TALLOC_CTX *parent, const char *path, struct sm_queues *queues, struct qs_error *err)
+enum qs_status sm_config_queues(TALLOC_CTX *parent, const char *path, struct sm_queues *queues,
+                                struct qs_error *err)
 {
     struct qs_span text = {NULL, 0}, line, value, directory = {NULL, 0};
     struct sm_queues found = {0};
@@ -227,7 +237,8 @@ enum qs_status sm_config_queues(TALLOC_CTX *parent, const char *path, struct sm_
     return status;
 }
 
-/* --- instances -------------------------------------------------------------------------------------------------------- */
+/* --- instances
+ * -------------------------------------------------------------------------------------------------------- */
 
 struct finds {
     TALLOC_CTX *parent;
@@ -265,7 +276,8 @@ static const char *last_part(const char *path)
 }
 
 /* The instance of a configuration file that the user named, or that of its queue which he named as well. */
-static enum qs_status add_configured(struct finds *finds, const char *config, const char *queue_dir, struct qs_error *err)
+static enum qs_status add_configured(struct finds *finds, const char *config, const char *queue_dir,
+                                     struct qs_error *err)
 {
     struct sm_queues queues = {0};
     TALLOC_CTX *scratch = talloc_new(NULL);
@@ -274,9 +286,12 @@ static enum qs_status add_configured(struct finds *finds, const char *config, co
     enum qs_status status = sm_config_queues(scratch, config, &queues, err);
     if (status == QS_OK) {
         const char *evidence = talloc_asprintf(scratch, "QueueDirectory in %s", config);
-        struct qs_instance instance = {.name = queues.submission ? "mqueue-client" : "mqueue", .config = config,
-                                       .queue_dir = queue_dir != NULL ? queue_dir : queues.base,
-                                       .evidence = evidence != NULL ? evidence : config};
+        struct qs_instance instance = {
+            .name = queues.submission ? "mqueue-client" : "mqueue",
+            .queue_dir = queue_dir != NULL ? queue_dir : queues.base,
+            .config = config,
+            .evidence = evidence != NULL ? evidence : config,
+        };
         status = add_instance(finds, instance, err);
     }
     talloc_free(scratch);
@@ -290,14 +305,16 @@ static enum fit fit_of(TALLOC_CTX *scratch, const char *config, const char *queu
 {
     struct sm_queues queues = {0};
     const char *base, *relative;
-    if (sm_config_queues(scratch, config, &queues, NULL) != QS_OK || !sm_split_wildcard(scratch, queue_dir, &base, &relative))
+    if (sm_config_queues(scratch, config, &queues, NULL) != QS_OK ||
+        !sm_split_wildcard(scratch, queue_dir, &base, &relative))
         return FIT_NONE;
     if (sm_same_directory(queues.base, base))
         return FIT_SAME;
     return strcmp(last_part(queues.base), last_part(base)) == 0 ? FIT_NAME : FIT_NONE;
 }
 
-/* Of the configuration files the one that fits the queue directory best, at least as well as `least`; or NULL. */
+/* Of the configuration files the one that fits the queue directory best, at least as well as `least`; or
+ * NULL. */
 static const char *best_fit(const char *const configs[], size_t count, const char *queue_dir, enum fit least)
 {
     enum fit best = FIT_NONE;
@@ -324,8 +341,11 @@ static enum qs_status add_bare(struct finds *finds, const char *queue_dir, struc
         return qs_fail(err, QS_NOMEM, "out of memory");
     if (sm_probe(scratch, queue_dir, &evidence)) {
         bool client = strstr(last_part(queue_dir), "client") != NULL;
-        struct qs_instance instance = {.name = client ? "mqueue-client" : "mqueue", .queue_dir = queue_dir,
-                                       .evidence = evidence};
+        struct qs_instance instance = {
+            .name = client ? "mqueue-client" : "mqueue",
+            .queue_dir = queue_dir,
+            .evidence = evidence,
+        };
         status = add_instance(finds, instance, err);
     }
     talloc_free(scratch);
@@ -335,7 +355,9 @@ static enum qs_status add_bare(struct finds *finds, const char *queue_dir, struc
 static const char *const usual_configs[] = {
     "/etc/mail/sendmail.cf", "/etc/mail/submit.cf", "/etc/sendmail.cf", "/usr/local/etc/mail/sendmail.cf",
 };
-static const char *const usual_queues[] = {"/var/spool/mqueue", "/var/spool/mqueue-client", "/var/spool/clientmqueue"};
+static const char *const usual_queues[] = {
+    "/var/spool/mqueue", "/var/spool/mqueue-client", "/var/spool/clientmqueue",
+};
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
@@ -400,8 +422,8 @@ static enum qs_status discover_usual(struct finds *finds, struct qs_error *err)
     return status;
 }
 
-enum qs_status sm_discover(TALLOC_CTX *parent, const struct qs_place *place, struct qs_instance ***list, size_t *count,
-                           struct qs_error *err)
+enum qs_status sm_discover(TALLOC_CTX *parent, const struct qs_place *place, struct qs_instance ***list,
+                           size_t *count, struct qs_error *err)
 {
     struct finds finds = {talloc_new(NULL), NULL, 0};
     enum qs_status status = QS_OK;
@@ -424,7 +446,8 @@ enum qs_status sm_discover(TALLOC_CTX *parent, const struct qs_place *place, str
     return status;
 }
 
-/* --- what the host is and serves ---------------------------------------------------------------------------------------- */
+/* --- what the host is and serves
+ * ---------------------------------------------------------------------------------------- */
 
 struct learning {
     struct qs_site *site;
@@ -487,12 +510,13 @@ static void add_network(struct learning *learning, struct qs_span key)
         text = parts > 4 ? NULL : talloc_asprintf(learning->scratch, "%.*s%s/%d", (int)key.len, key.ptr,
                                                   &".0.0.0"[2 * (parts - 1)], 8 * parts);
     }
-    if (text != NULL && !list_add(learning, &learning->site->networks, &learning->site->network_count, qs_span_of(text)))
+    if (text != NULL && !list_add(learning, &learning->site->networks, &learning->site->network_count,
+                                  qs_span_of(text)))
         learning->no_memory = true;
 }
 
-/* A file that the configuration names. In a copy it is looked for beside the configuration, as its path means another
- * machine's file. */
+/* A file that the configuration names. In a copy it is looked for beside the configuration, as its path
+ * means another machine's file. */
 static bool side_file(struct learning *learning, struct qs_span path, struct qs_span *text)
 {
     const char *own = talloc_strndup(learning->scratch, path.ptr, path.len);
@@ -511,7 +535,8 @@ static bool side_file(struct learning *learning, struct qs_span path, struct qs_
 
 typedef void adder(struct learning *learning, struct qs_span name);
 
-/* The class that a C or F line adds to: its words and the rest of the line. NULL: one that says nothing of the site. */
+/* The class that a C or F line adds to: its words and the rest of the line. NULL: one that says nothing of
+ * the site. */
 static adder *class_of(struct qs_span *line)
 {
     static const struct { const char *name; adder *add; } classes[] = {
@@ -550,7 +575,8 @@ static void learn_access(struct learning *learning, struct qs_span rest)
     if (path.len == 0 || *path.ptr != '/' || !side_file(learning, path, &text))
         return;
     while (next_line(&text, false, &line)) {
-        if (!next_word(&line, white, &key) || !next_word(&line, white, &value) || !qs_span_is_nocase(value, "RELAY"))
+        if (!next_word(&line, white, &key) || !next_word(&line, white, &value) ||
+            !qs_span_is_nocase(value, "RELAY"))
             continue;
         bool client = qs_span_starts_nocase(key, "Connect:"), to = qs_span_starts_nocase(key, "To:");
         if (client || to)
@@ -591,7 +617,8 @@ enum qs_status sm_site(const struct qs_instance *instance, struct qs_site *site,
     if (instance->config == NULL)
         return QS_OK;
     struct learning learning = {.site = site, .scratch = talloc_new(NULL), .config = instance->config};
-    if (learning.scratch == NULL || !sm_split_wildcard(learning.scratch, instance->queue_dir, &base, &relative)) {
+    if (learning.scratch == NULL ||
+        !sm_split_wildcard(learning.scratch, instance->queue_dir, &base, &relative)) {
         status = QS_NOMEM;
         goto done;
     }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Control file, data file and transcript to envelope and content. Changes nothing and takes no lock.
  *
- * What sendmail itself would refuse ("lose": rename qf to Qf and forget it) is QS_DATA here, except in a Qf: there it is
- * the reason why the file is lost, a finding. What sendmail takes, however odd, is taken.
+ * What sendmail itself would refuse ("lose": rename qf to Qf and forget it) is QS_DATA here, except in a
+ * Qf: there it is the reason why the file is lost, a finding. What sendmail takes, however odd, is taken.
  *
  * size is the length of the data file: mailq shows the body's size, without the header. */
 #include <fcntl.h>
@@ -21,14 +21,15 @@ enum {
     XF_COMPARISONS = 1000000,
 };
 
-/* The control file's bytes. Those of a large one are copied to the beginning of scratch, which has then room for every
- * text that is rewritten from it, each no longer than its source, and so does not move. */
+/* The control file's bytes. Those of a large one are copied to the beginning of scratch, which has then
+ * room for every text that is rewritten from it, each no longer than its source, and so does not move. */
 static enum qs_status control_bytes(struct qs_reader *reader, struct qs_span *out, struct qs_error *err)
 {
     uint64_t size = qs_file_size(reader->message);
     reader->scratch.len = 0;
     if (size > QF_MAX)
-        return qs_fail(err, QS_DATA, "control file of %llu bytes: at most %d are read", (unsigned long long)size, QF_MAX);
+        return qs_fail(err, QS_DATA, "control file of %llu bytes: at most %d are read",
+                       (unsigned long long)size, QF_MAX);
     bool copied = size > QS_FILE_WINDOW;
     if (!qs_buffer_reserve(&reader->scratch, (size_t)size * (copied ? 2 : 1) + XF_MAX))
         return qs_fail(err, QS_NOMEM, "out of memory");
@@ -48,7 +49,8 @@ static enum qs_status control_bytes(struct qs_reader *reader, struct qs_span *ou
     return QS_OK;
 }
 
-/* --- the envelope ----------------------------------------------------------------------------------------------------- */
+/* --- the envelope
+ * ----------------------------------------------------------------------------------------------------- */
 
 struct parse {
     const struct qs_queue *queue;
@@ -90,7 +92,8 @@ static enum qs_status refuse(struct parse *p, const struct sm_line *line, const 
 }
 
 /* Writes what `make` makes of the text into scratch, where there is room for it. */
-static struct qs_span rewritten(struct parse *p, size_t (*make)(char *to, struct qs_span from), struct qs_span text)
+static struct qs_span rewritten(struct parse *p, size_t (*make)(char *to, struct qs_span from),
+                                struct qs_span text)
 {
     struct qs_buffer *scratch = &p->reader->scratch;
     if (text.len > scratch->size - scratch->len)
@@ -190,8 +193,8 @@ static void take_number(struct parse *p, const struct sm_line *line, int64_t *to
         note(p, "line %lu: %c is not a number", line->number, line->code);
 }
 
-/* A mail that a user's program gave to the submission program comes to us from our own host, and has that program's
- * Received field right behind ours; a mail that the user's sendmail queued itself has it first. */
+/* A mail that a user's program gave to the submission program comes to us from our own host, and has that
+ * program's Received field right behind ours; a mail that the user's sendmail queued itself has it first. */
 static void take_header(struct parse *p, struct qs_span text)
 {
     struct sm_header header;
@@ -294,7 +297,7 @@ static enum qs_status take_line(struct parse *p, const struct sm_line *line)
         if (text.len > 0)
             note(p, "line %lu: text on the line of the final dot", line->number);
         break;
-    default:        /* B10 of the format: what some version writes and nobody needs; else sendmail loses the file */
+    default:        /* what some version writes and nobody needs here, or what makes sendmail lose the file */
         if (!sm_code_known(line->code, p->version))
             return refuse(p, line, line->code != '\0' ? "unknown code letter" : "empty line");
     }
@@ -319,7 +322,8 @@ static enum qs_status parse_control(struct parse *p, struct qs_span bytes)
     if (!p->ended) {
         if (sm_changing(p->queue, p->entry, qs_file_stat(p->reader->message)))
             return qs_fail(p->err, QS_SKIP, "being written");
-        return qs_fail(p->err, QS_DATA, "no final dot: cut off at byte %zu, line %lu", bytes.len, lines.number - 1);
+        return qs_fail(p->err, QS_DATA, "no final dot: cut off at byte %zu, line %lu", bytes.len,
+                       lines.number - 1);
     }
     if (!p->sender)
         return qs_fail(p->err, QS_DATA, "no sender");
@@ -328,13 +332,16 @@ static enum qs_status parse_control(struct parse *p, struct qs_span bytes)
 
 static bool is_loopback(struct qs_span address)
 {
-    return qs_span_starts(address, "127.") || qs_span_is(address, "::1") || qs_span_is(address, "0:0:0:0:0:0:0:1");
+    return qs_span_starts(address, "127.") || qs_span_is(address, "::1") ||
+           qs_span_is(address, "0:0:0:0:0:0:0:1");
 }
 
-/* Who gave the message to us, from what the lines said. */
+/* Who gave the message to us, and for whom, from what the lines said. */
 static void settle_client(struct parse *p)
 {
     struct qs_envelope *out = &p->out;
+    if ((out->flags & QS_ENV_RESPONSE) != 0)    /* S is MAILER-DAEMON, but what goes out is <> (usersmtp.c) */
+        out->sender = (struct qs_span){NULL, 0};
     if (out->client_address.len == 0)
         out->client_address = p->client.address;
     if (out->client_name.len == 0)
@@ -350,13 +357,15 @@ static void settle_client(struct parse *p)
         out->local_user = user;
         out->local_uid = sm_user_id(p->queue, user);
     }
-    /* AUTH= of a client that did not log in is its own claim; a protocol that ends in A says that it did (RFC 3848) */
-    if (out->sasl_username.len == 0 && p->auth.len > 0 && !qs_span_is(p->auth, "<>") && out->protocol.len > 5 &&
-        out->protocol.ptr[out->protocol.len - 1] == 'A')
+    /* AUTH= of a client that did not log in is its own claim; a protocol that ends in A says that it did
+     * (RFC 3848) */
+    if (out->sasl_username.len == 0 && p->auth.len > 0 && !qs_span_is(p->auth, "<>") &&
+        out->protocol.len > 5 && out->protocol.ptr[out->protocol.len - 1] == 'A')
         out->sasl_username = rewritten(p, sm_xtext_decode, p->auth);
 }
 
-/* --- the transcript --------------------------------------------------------------------------------------------------- */
+/* --- the transcript
+ * --------------------------------------------------------------------------------------------------- */
 
 /* A line about one recipient: "[550 5.1.1 ]<user@host>... User unknown". */
 static bool transcript_line(struct qs_span line, struct qs_span *address, struct qs_span *reason)
@@ -371,9 +380,9 @@ static bool transcript_line(struct qs_span line, struct qs_span *address, struct
     return address->len > 0 && reason->len > 0;
 }
 
-/* Gives recipients that have no reason of their own the last one in the transcript of a running attempt. Few entries have
- * a transcript, as it stays in sendmail's memory up to XscriptFileBufferSize. Lines and recipients have much the same
- * order, so the search goes on where it last found something. */
+/* Gives recipients that have no reason of their own the last one in the transcript of a running attempt.
+ * Few entries have a transcript, as it stays in sendmail's memory up to XscriptFileBufferSize. Lines and
+ * recipients have much the same order, so the search goes on where it last found something. */
 static enum qs_status read_transcript(struct parse *p)
 {
     char path[SM_PATH_MAX];
@@ -423,10 +432,12 @@ static enum qs_status settle_reasons(struct parse *p)
     return status;
 }
 
-/* --- the data file ---------------------------------------------------------------------------------------------------- */
+/* --- the data file
+ * ---------------------------------------------------------------------------------------------------- */
 
 /* The directory of the data file: the control file's own, or the one that its d line names. */
-static const struct sm_dir *data_dir(const struct qs_queue *queue, const struct qs_entry *e, struct qs_span named)
+static const struct sm_dir *data_dir(const struct qs_queue *queue, const struct qs_entry *e,
+                                     struct qs_span named)
 {
     uint32_t dir = e->dir;
     if (named.len > 0 && !sm_dir_named(queue, named, &dir))
@@ -457,8 +468,8 @@ static enum qs_status measure_data(struct parse *p)
     return QS_OK;
 }
 
-enum qs_status sm_read(const struct qs_queue *queue, struct qs_entry *e, struct qs_reader *reader, struct qs_envelope *out,
-                       struct qs_error *err)
+enum qs_status sm_read(const struct qs_queue *queue, struct qs_entry *e, struct qs_reader *reader,
+                       struct qs_envelope *out, struct qs_error *err)
 {
     struct qs_span bytes = {NULL, 0};
     enum qs_status status = sm_open_message(queue, e, reader->message, err);
@@ -505,11 +516,13 @@ enum qs_status sm_read(const struct qs_queue *queue, struct qs_entry *e, struct 
     return QS_OK;
 }
 
-/* --- the content ------------------------------------------------------------------------------------------------------ */
+/* --- the content
+ * ------------------------------------------------------------------------------------------------------ */
 
-/* The H lines as RFC 5322 fields, and the d line's text. The rule: every field is given as sendmail would send it, also
- * those with a condition (?D?Date, ?M?Message-Id: any usual mailer fulfils it), but for fields whose text is not there
- * yet: those of sendmail's own making that still hold a macro's name, in practice Return-Path. */
+/* The H lines as RFC 5322 fields, and the d line's text. The rule: every field is given as sendmail would
+ * send it, also those with a condition (?D?Date, ?M?Message-Id: any usual mailer fulfils it), but for
+ * fields whose text is not there yet: those of sendmail's own making that still hold a macro's name, in
+ * practice Return-Path. */
 static bool add_headers(struct qs_buffer *content, struct qs_span bytes, struct qs_span *data_dir_name)
 {
     struct sm_lines lines = sm_lines_of(bytes);
@@ -530,7 +543,8 @@ static bool add_headers(struct qs_buffer *content, struct qs_span bytes, struct 
 }
 
 /* Up to `room` bytes of the data file. */
-static enum qs_status add_body(struct qs_buffer *content, struct qs_file *data, size_t room, struct qs_error *err)
+static enum qs_status add_body(struct qs_buffer *content, struct qs_file *data, size_t room,
+                               struct qs_error *err)
 {
     uint64_t size = qs_file_size(data), offset = 0;
     size_t want = size < room ? (size_t)size : room;
@@ -550,8 +564,8 @@ static enum qs_status add_body(struct qs_buffer *content, struct qs_file *data, 
     return QS_OK;
 }
 
-enum qs_status sm_content(const struct qs_queue *queue, const struct qs_entry *e, struct qs_reader *reader, size_t cap,
-                          struct qs_span *out, bool *whole, struct qs_error *err)
+enum qs_status sm_content(const struct qs_queue *queue, const struct qs_entry *e, struct qs_reader *reader,
+                          size_t cap, struct qs_span *out, bool *whole, struct qs_error *err)
 {
     char path[SM_PATH_MAX];
     struct qs_span bytes = {NULL, 0}, data_dir_name = {NULL, 0};

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which directories a sendmail queue has, where a message's files lie in them, and which messages there are. Reads
- * directories and opens files; does not look into them, but for the probe of a directory that nobody vouches for.
+/* Which directories a sendmail queue has, where a message's files lie in them, and which messages there
+ * are. Reads directories and opens files; does not look into them, but for the probe of a directory that
+ * nobody vouches for.
  *
  * Facts: sendmail/queue.c multiqueue_cache(), chkqdir(), setup_queues(), queuename(), gatherq(). */
 #include <dirent.h>
@@ -15,7 +16,7 @@
 #include "sendmail.h"
 
 enum {
-    PROBE_ENTRIES = 5000,       /* looked at before a directory is taken for something else */
+    PROBE_ENTRIES = 1000,       /* looked at before a directory is taken for something else */
     PROBE_FILES = 3,            /* opened */
     PROBE_DEPTH = 2,            /* below the base directory */
 };
@@ -47,7 +48,8 @@ static int close_queue(struct qs_queue *queue)
     return 0;
 }
 
-/* --- names and paths -------------------------------------------------------------------------------------------------- */
+/* --- names and paths
+ * -------------------------------------------------------------------------------------------------- */
 
 bool sm_id_valid(struct qs_span id)
 {
@@ -59,6 +61,13 @@ bool sm_id_valid(struct qs_span id)
             return false;
     }
     return true;
+}
+
+/* Whether sendmail would take the file for a control file. */
+static bool has_control_name(const char *file)
+{
+    return (file[0] == SM_NORMAL || file[0] == SM_QUARANTINED || file[0] == SM_LOST) && file[1] == 'f' &&
+           file[2] != '\0';
 }
 
 int sm_base(const struct qs_queue *queue)
@@ -114,7 +123,8 @@ void sm_path(const struct sm_dir *dir, char letter, const char *id, char to[SM_P
     to[at + id_len] = '\0';
 }
 
-/* --- directories ------------------------------------------------------------------------------------------------------ */
+/* --- directories
+ * ------------------------------------------------------------------------------------------------------ */
 
 static bool is_directory(int base, const char *name)
 {
@@ -134,15 +144,18 @@ static DIR *open_directory(int base, const char *name)
     return dir;
 }
 
-/* A directory that the scan may look into: no link to itself or its parent, and nothing hidden, for that is no MTA's. */
+/* A directory that the scan may look into: no link to itself or its parent, and nothing hidden, for that
+ * is no MTA's. */
 static bool visible(const struct dirent *entry)
 {
     return entry->d_name[0] != '.' &&
            (entry->d_type == DT_DIR || entry->d_type == DT_LNK || entry->d_type == DT_UNKNOWN);
 }
 
-/* Adds one directory, unless it is there already or is none. One that cannot be read is added: sm_next() will say so. */
-static enum qs_status add_dir(struct qs_queue *queue, const char *group, const char *name, struct qs_error *err)
+/* Adds one directory, unless it is there already or is none. One that cannot be read is added: sm_next()
+ * will say so. */
+static enum qs_status add_dir(struct qs_queue *queue, const char *group, const char *name,
+                              struct qs_error *err)
 {
     struct stat st;
     struct sm_dir dir = {.group = group};
@@ -189,8 +202,8 @@ static int compare_names(const void *a, const void *b)
 }
 
 /* The names in base/below that begin with prefix and are directories or may be, sorted, as a talloc array. */
-static enum qs_status list_names(TALLOC_CTX *parent, int base, const char *below, const char *prefix, char ***out,
-                                 size_t *count, struct qs_error *err)
+static enum qs_status list_names(TALLOC_CTX *parent, int base, const char *below, const char *prefix,
+                                 char ***out, size_t *count, struct qs_error *err)
 {
     char **names = NULL;
     size_t found = 0, prefix_len = strlen(prefix);
@@ -222,9 +235,10 @@ no_memory:
     return qs_fail(err, QS_NOMEM, "out of memory");
 }
 
-/* Adds the directories of a group; `path` is relative to the base directory and may end in '*'. As sendmail has it, a
- * wildcard without a match means the base directory. */
-static enum qs_status add_group(struct qs_queue *queue, const char *group, const char *path, struct qs_error *err)
+/* Adds the directories of a group; `path` is relative to the base directory and may end in '*'. As
+ * sendmail has it, a wildcard without a match means the base directory. */
+static enum qs_status add_group(struct qs_queue *queue, const char *group, const char *path,
+                                struct qs_error *err)
 {
     enum qs_status status = QS_NOMEM;
     size_t len = strlen(path), count = 0, before = queue->dir_count;
@@ -250,7 +264,8 @@ static enum qs_status add_group(struct qs_queue *queue, const char *group, const
     return status == QS_NOMEM ? qs_fail(err, status, "out of memory") : status;
 }
 
-/* --- a queue without a configuration ---------------------------------------------------------------------------------- */
+/* --- a queue without a configuration
+ * ---------------------------------------------------------------------------------- */
 
 /* Whether the file begins as control files do: with its version, or in old ones with a time. */
 static bool begins_as_control(int dir, const char *name)
@@ -274,10 +289,10 @@ static bool has_control_files(int base, const char *name)
     DIR *dir = open_directory(base, name);
     if (dir == NULL)
         return false;
-    for (int i = 0; i < PROBE_ENTRIES && opened < PROBE_FILES && !found && (entry = readdir(dir)) != NULL; i++) {
+    for (int i = 0; i < PROBE_ENTRIES && opened < PROBE_FILES && !found &&
+         (entry = readdir(dir)) != NULL; i++) {
         const char *file = entry->d_name;
-        if ((file[0] != SM_NORMAL && file[0] != SM_QUARANTINED && file[0] != SM_LOST) || file[1] != 'f' ||
-            !sm_id_valid(qs_span_of(file + 2)))
+        if (!has_control_name(file) || !sm_id_valid(qs_span_of(file + 2)))
             continue;
         opened++;
         found = begins_as_control(dirfd(dir), file);
@@ -331,7 +346,8 @@ static enum qs_status infer(struct qs_queue *queue, const char *name, int depth,
 }
 
 /* Opens the base directory of `path`, which may end in a wildcard; *relative is that, or ".". */
-static enum qs_status open_base(struct qs_queue *queue, const char *path, const char **relative, struct qs_error *err)
+static enum qs_status open_base(struct qs_queue *queue, const char *path, const char **relative,
+                                struct qs_error *err)
 {
     struct stat st;
     if (!sm_split_wildcard(queue, path, &queue->path, relative))
@@ -344,8 +360,8 @@ static enum qs_status open_base(struct qs_queue *queue, const char *path, const 
     if (errno == ENOENT || errno == ENOTDIR)
         return qs_fail(err, QS_NOQUEUE, "%s: no such directory", queue->path);
     if ((errno == EACCES || errno == EPERM) && stat(queue->path, &st) == 0)
-        return qs_fail(err, QS_NOPERM, "%s: only root, user %lu%s may read it", queue->path, (unsigned long)st.st_uid,
-                       (st.st_mode & S_IRGRP) != 0 ? " and its group" : "");
+        return qs_fail(err, QS_NOPERM, "%s: only root, user %lu%s may read it", queue->path,
+                       (unsigned long)st.st_uid, (st.st_mode & S_IRGRP) != 0 ? " and its group" : "");
     return qs_fail_errno(err, errno, "%s", queue->path);
 }
 
@@ -363,15 +379,15 @@ bool sm_probe(TALLOC_CTX *parent, const char *queue_dir, const char **evidence)
 {
     const char *relative = NULL, *text = NULL;
     struct qs_queue *queue = new_queue(NULL);
-    if (queue != NULL && open_base(queue, queue_dir, &relative, NULL) == QS_OK && infer(queue, ".", 0, NULL) == QS_OK &&
-        queue->dir_count > 0) {
-        const struct sm_dir *first = &queue->dirs[0];
+    if (queue != NULL && open_base(queue, queue_dir, &relative, NULL) == QS_OK &&
+        infer(queue, ".", 0, NULL) == QS_OK && queue->dir_count > 0) {
+        const char *first = strcmp(queue->dirs[0].name, ".") != 0 ? queue->dirs[0].name : "it";
         if (queue->dir_count > 1)
             text = talloc_asprintf(parent, "%zu directories with sendmail control files, the first is %s",
-                                   queue->dir_count, first->name);
+                                   queue->dir_count, first);
         else
-            text = talloc_asprintf(parent, "sendmail control files in %s%s", strcmp(first->name, ".") != 0 ? first->name :
-                                   "it", first->qf ? "/qf" : "");
+            text = talloc_asprintf(parent, "sendmail control files in %s%s", first,
+                                   queue->dirs[0].qf ? "/qf" : "");
     }
     talloc_free(queue);
     if (text != NULL)
@@ -379,7 +395,8 @@ bool sm_probe(TALLOC_CTX *parent, const char *queue_dir, const char **evidence)
     return text != NULL;
 }
 
-/* --- the users of this host ------------------------------------------------------------------------------------------- */
+/* --- the users of this host
+ * ------------------------------------------------------------------------------------------- */
 
 static int compare_users(const void *a, const void *b)
 {
@@ -399,7 +416,8 @@ static struct qs_span cut(struct qs_span *rest, char separator)
     return part;
 }
 
-/* sendmail keeps a local submitter's name, not the number. Names in a directory service are not known here. */
+/* sendmail keeps a local submitter's name, not the number. Names in a directory service are not known
+ * here. */
 static enum qs_status learn_users(struct qs_queue *queue, struct qs_error *err)
 {
     struct qs_span text;
@@ -413,7 +431,8 @@ static enum qs_status learn_users(struct qs_queue *queue, struct qs_error *err)
         if (user.name.len == 0 || !qs_parse_i64(cut(&line, ':'), &user.id))
             continue;
         if (queue->user_count % 64 == 0) {
-            struct user *grown = talloc_realloc(queue, queue->users, struct user, (unsigned)queue->user_count + 64);
+            struct user *grown = talloc_realloc(queue, queue->users, struct user,
+                                                (unsigned)queue->user_count + 64);
             if (grown == NULL)
                 return qs_fail(err, QS_NOMEM, "out of memory");
             queue->users = grown;
@@ -437,9 +456,11 @@ int64_t sm_user_id(const struct qs_queue *queue, struct qs_span name)
     return found != NULL ? found->id : -1;
 }
 
-/* --- the queue -------------------------------------------------------------------------------------------------------- */
+/* --- the queue
+ * -------------------------------------------------------------------------------------------------------- */
 
-enum qs_status sm_open(TALLOC_CTX *parent, const struct qs_instance *instance, struct qs_queue **out, struct qs_error *err)
+enum qs_status sm_open(TALLOC_CTX *parent, const struct qs_instance *instance, struct qs_queue **out,
+                       struct qs_error *err)
 {
     struct sm_queues queues = {0};
     const char *relative = NULL;
@@ -503,28 +524,36 @@ enum qs_status sm_next(struct qs_queue *queue, struct qs_entry *e, struct qs_err
             continue;
         }
         const char *file = entry->d_name;
-        if ((file[0] != SM_NORMAL && file[0] != SM_QUARANTINED && file[0] != SM_LOST) || file[1] != 'f' || file[2] == '\0')
+        if (!has_control_name(file))
             continue;
         if (!sm_id_valid(qs_span_of(file + 2)))
-            return qs_fail(err, QS_SKIP, "%s/%.100s: the name holds no queue ID", queue->dirs[queue->walked].name, file);
+            return qs_fail(err, QS_SKIP, "%s/%.100s: the name holds no queue ID",
+                           queue->dirs[queue->walked].name, file);
         if (entry->d_type != DT_REG && entry->d_type != DT_UNKNOWN)
             return qs_fail(err, QS_SKIP, "%s/%s: not a regular file", queue->dirs[queue->walked].name, file);
-        *e = (struct qs_entry){file + 2, (uint32_t)queue->walked, (uint32_t)(unsigned char)file[0], entry->d_ino};
+        *e = (struct qs_entry){
+            .id = file + 2,
+            .dir = (uint32_t)queue->walked,
+            .kind = (unsigned char)file[0],
+            .inode = entry->d_ino,
+        };
         return QS_OK;
     }
 }
 
-/* --- one message ------------------------------------------------------------------------------------------------------ */
+/* --- one message
+ * ------------------------------------------------------------------------------------------------------ */
 
-static enum qs_status open_control(const struct qs_queue *queue, const struct qs_entry *e, uint32_t dir, uint32_t kind,
-                                   struct qs_file *file, struct qs_error *err)
+static enum qs_status open_control(const struct qs_queue *queue, const struct qs_entry *e, uint32_t dir,
+                                   uint32_t kind, struct qs_file *file, struct qs_error *err)
 {
     char path[SM_PATH_MAX];
     sm_path(&queue->dirs[dir], (char)kind, e->id, path);
     return qs_file_open(file, queue->base, path, err);
 }
 
-enum qs_status sm_open_message(const struct qs_queue *queue, struct qs_entry *e, struct qs_file *file, struct qs_error *err)
+enum qs_status sm_open_message(const struct qs_queue *queue, struct qs_entry *e, struct qs_file *file,
+                               struct qs_error *err)
 {
     static const uint32_t kinds[] = {SM_NORMAL, SM_QUARANTINED, SM_LOST};
     uint32_t dir = e->dir, kind = e->kind;
@@ -555,7 +584,8 @@ bool sm_present(const struct qs_queue *queue, const struct qs_entry *e)
     return fstatat(queue->base, path, &st, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-/* Linux lists all locks in a file: "1: FLOCK  ADVISORY  WRITE 4711 fd:01:1234 0 EOF". Elsewhere nothing is known. */
+/* Linux lists all locks in a file: "1: FLOCK  ADVISORY  WRITE 4711 fd:01:1234 0 EOF". Elsewhere nothing is
+ * known. */
 static bool locked_for_writing(ino_t inode)
 {
     char line[200];

@@ -30,7 +30,8 @@ static bool blank(char c)
     return c == ' ' || c == '\t';
 }
 
-/* --- lines ------------------------------------------------------------------------------------------------------------ */
+/* --- lines ----------------------------------------------------------------------------------------------
+ * -------------- */
 
 struct sm_lines sm_lines_of(struct qs_span file)
 {
@@ -66,12 +67,13 @@ bool sm_code_known(char code, unsigned version)
 {
     if (code == '\0')
         return false;
-    if (code == 'G' || code == 'Y')         /* of sendmails built with queue delay, which write odd versions */
+    if (code == 'G' || code == 'Y')      /* built with queue delay, which shows in an odd version */
         return version < SM_QF_VERSION;
     return strchr("ABCDEFHIKLMNPQRSTVZdqr!$.", code) != NULL;
 }
 
-/* --- recipients ------------------------------------------------------------------------------------------------------- */
+/* --- recipients
+ * ------------------------------------------------------------------------------------------------------- */
 
 struct sm_recipient sm_recipient_of(struct qs_span text, unsigned version)
 {
@@ -176,7 +178,8 @@ size_t sm_unquote(char *to, struct qs_span from)
     return len;
 }
 
-/* --- xtext ------------------------------------------------------------------------------------------------------------ */
+/* --- xtext ----------------------------------------------------------------------------------------------
+ * -------------- */
 
 /* The byte written as "+HH" at i. */
 static bool hex_byte(struct qs_span text, size_t i, char *out)
@@ -215,7 +218,8 @@ size_t sm_xtext_decode(char *to, struct qs_span from)
     return len;
 }
 
-/* --- header fields ---------------------------------------------------------------------------------------------------- */
+/* --- header fields
+ * ---------------------------------------------------------------------------------------------------- */
 
 bool sm_header_of(struct qs_span text, struct sm_header *header)
 {
@@ -274,7 +278,8 @@ size_t sm_field_copy(char *to, struct qs_span field)
     return len;
 }
 
-/* --- where a message came from ---------------------------------------------------------------------------------------- */
+/* --- where a message came from
+ * ---------------------------------------------------------------------------------------- */
 
 struct sm_client sm_client_of(struct qs_span text)
 {

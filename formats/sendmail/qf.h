@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What stands in a sendmail control file (qf, hf, Qf): bytes to lines, and lines to their parts. Works on bytes in memory
- * alone; allocates nothing and knows no directory. Facts: sendmail/queue.c readqf() and queueup(), util.c fgetfolded(),
- * headers.c dochompheader(), libsm/util.c quote_internal_chars(), versions 8.12 to 8.18. */
+/* What stands in a sendmail control file (qf, hf, Qf): bytes to lines, and lines to their parts. Works on
+ * bytes in memory alone; allocates nothing and knows no directory. Facts: sendmail/queue.c readqf() and
+ * queueup(), util.c fgetfolded(), headers.c dochompheader(), libsm/util.c quote_internal_chars(), versions
+ * 8.12 to 8.18. */
 #ifndef QSURGEON_SENDMAIL_QF_H
 #define QSURGEON_SENDMAIL_QF_H
 
@@ -38,7 +39,8 @@ struct sm_recipient sm_recipient_of(struct qs_span text, unsigned version);
 /* The address in a C line, "user:uid:gid:address" or ":address"; empty when the line ends the control. */
 struct qs_span sm_controlling_address(struct qs_span text);
 
-/* The address in what a user or client wrote: without brackets, phrase, comment and route. "<>" gives the empty span. */
+/* The address in what a user or client wrote: without brackets, phrase, comment and route. "<>" gives the
+ * empty span. */
 struct qs_span sm_address(struct qs_span text);
 
 /* Copies an address to its internal form, without quotes, and returns its length, at most from.len. */
@@ -57,18 +59,18 @@ struct sm_header {
 };
 bool sm_header_of(struct qs_span text, struct sm_header *header);
 
-/* Whether sendmail has yet to write the field's text: a field of its own making that names a macro by the byte 0x81, in
- * practice "Return-Path: <\x81g>". The user's fields can hold that byte too (UTF-8), but have no condition, or have it
- * quoted by 0xFF. */
+/* Whether sendmail has yet to write the field's text: a field of its own making that names a macro by the
+ * byte 0x81, in practice "Return-Path: <\x81g>". The user's fields can hold that byte too (UTF-8), but
+ * have no condition, or have it quoted by 0xFF. */
 bool sm_header_unfinished(const struct sm_header *header);
 
-/* Copies a field as it is sent: without the 0xFF by which sendmail quotes bytes 0x80 to 0x9F and 0xFF, with LF line
- * ends. Returns its length, at most field.len. */
+/* Copies a field as it is sent: without the 0xFF by which sendmail quotes bytes 0x80 to 0x9F and 0xFF,
+ * with LF line ends. Returns its length, at most field.len. */
 size_t sm_field_copy(char *to, struct qs_span field);
 
 /* The value of $_, as getauthinfo() in daemon.c makes it: "user@localhost" for a local program; else
- * "[ident@]name [address]", "[address]" when the address has no name, and " (may be forged)" behind it when the name has
- * another address. */
+ * "[ident@]name [address]", "[address]" when the address has no name, and " (may be forged)" behind it
+ * when the name has another address. */
 struct sm_client {
     struct qs_span user;        /* of a local program */
     struct qs_span name;        /* empty: none that can be believed */
@@ -76,7 +78,8 @@ struct sm_client {
 };
 struct sm_client sm_client_of(struct qs_span text);
 
-/* The user in the value of a Received field "(from user@localhost) by ...", which a local submission has; or empty. */
+/* The user in the value of a Received field "(from user@localhost) by ...", which a local submission has;
+ * or empty. */
 struct qs_span sm_received_user(struct qs_span value);
 
 #endif

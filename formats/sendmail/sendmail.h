@@ -10,8 +10,8 @@
 
 #include "qsurgeon/format.h"
 
-/* Queue IDs are opaque letters and digits (8.10 and later: 8 for the time, then the process ID); with its prefix, "qf", a
- * name must stay below sendmail's MAXQFNAME (sendmail/conf.h). */
+/* Queue IDs are opaque letters and digits (8.10 and later: 8 for the time, then the process ID); with its
+ * prefix, "qf", a name must stay below sendmail's MAXQFNAME (sendmail/conf.h). */
 enum {
     SM_ID_MAX = 18,
     SM_DIR_MAX = 512,           /* the name of a queue directory, relative to the base directory */
@@ -25,11 +25,12 @@ enum { SM_NORMAL = 'q', SM_QUARANTINED = 'h', SM_LOST = 'Q' };
 /* The first letters of a message's other files. */
 enum { SM_DATA = 'd', SM_TRANSCRIPT = 'x' };
 
-/* One queue directory. */
+/* One queue directory. It may be split: control files, data files, transcripts then lie in qf, df, xf
+ * below it. */
 struct sm_dir {
-    const char *name;           /* relative to the base directory, as d lines have it; "." is the base itself */
+    const char *name;           /* relative to the base directory, as d lines have it; "." is the base */
     const char *group;          /* queue group; "mqueue" is the one that always exists */
-    bool qf, df, xf;            /* it is split: control files, data files, transcripts lie in a directory of that name */
+    bool qf, df, xf;
 };
 
 bool sm_id_valid(struct qs_span id);
@@ -42,12 +43,13 @@ bool sm_dir_named(const struct qs_queue *queue, struct qs_span name, uint32_t *d
 /* Writes the path of a message's file: queuename() in sendmail/queue.c. */
 void sm_path(const struct sm_dir *dir, char letter, const char *id, char to[SM_PATH_MAX]);
 
-/* Opens the message's control file where the entry says; when it is not there, where it may have gone meanwhile: under
- * another letter (sendmail quarantines or loses it) or into another directory (qtool.pl), and e follows. Sets e->inode. */
+/* Opens the message's control file where the entry says; when it is not there, where it may have gone
+ * meanwhile: under another letter (sendmail quarantines or loses it) or into another directory (qtool.pl),
+ * and e follows. Sets e->inode. */
 enum qs_status sm_open_message(const struct qs_queue *queue, struct qs_entry *e, struct qs_file *file,
                                struct qs_error *err) QS_MUST_CHECK;
-/* Whether the control file, which was opened and turned out incomplete, is not as it was or is locked for writing, as by a
- * sendmail that is about to complete it. Takes no lock itself. */
+/* Whether the control file, which was opened and turned out incomplete, is not as it was or is locked for
+ * writing, as by a sendmail that is about to complete it. Takes no lock itself. */
 bool sm_changing(const struct qs_queue *queue, const struct qs_entry *e, const struct stat *then);
 /* Whether the control file is still at its place. */
 bool sm_present(const struct qs_queue *queue, const struct qs_entry *e);
@@ -62,11 +64,11 @@ enum qs_status sm_next(struct qs_queue *queue, struct qs_entry *e, struct qs_err
 
 enum qs_status sm_read(const struct qs_queue *queue, struct qs_entry *e, struct qs_reader *reader,
                        struct qs_envelope *out, struct qs_error *err) QS_MUST_CHECK;
-enum qs_status sm_content(const struct qs_queue *queue, const struct qs_entry *e, struct qs_reader *reader, size_t cap,
-                          struct qs_span *out, bool *whole, struct qs_error *err) QS_MUST_CHECK;
+enum qs_status sm_content(const struct qs_queue *queue, const struct qs_entry *e, struct qs_reader *reader,
+                          size_t cap, struct qs_span *out, bool *whole, struct qs_error *err) QS_MUST_CHECK;
 
-/* The whole of a text file, at most 4 MiB, as a child of parent. Follows links. QS_GONE, QS_NOPERM, QS_IO, QS_NOMEM;
- * QS_CONFIG: not a regular file, or too long. */
+/* The whole of a text file, at most 4 MiB, as a child of parent. Follows links. QS_GONE, QS_NOPERM, QS_IO,
+ * QS_NOMEM; QS_CONFIG: not a regular file, or too long. */
 enum qs_status sm_text_file(TALLOC_CTX *parent, const char *path, struct qs_span *out, struct qs_error *err)
     QS_MUST_CHECK;
 
@@ -82,18 +84,22 @@ struct sm_queues {
     struct sm_group *groups;    /* the default group, "mqueue", first */
     size_t group_count;
 };
-/* Reads them; strings are children of parent. QS_CONFIG: the file names no queue directory, or cannot be read. */
-enum qs_status sm_config_queues(TALLOC_CTX *parent, const char *path, struct sm_queues *queues, struct qs_error *err)
+/* Reads them; strings are children of parent. QS_CONFIG: the file names no queue directory, or cannot be
+ * read. */
+enum qs_status sm_config_queues(TALLOC_CTX *parent, const char *path, struct sm_queues *queues,
+                                struct qs_error *err)
     QS_MUST_CHECK;
-/* "/var/spool/mqueue/q*" to "/var/spool/mqueue" and "q*"; without '*' at the end: the path itself and ".". False: out of
- * memory. */
-bool sm_split_wildcard(TALLOC_CTX *parent, const char *path, const char **base, const char **relative) QS_MUST_CHECK;
+/* "/var/spool/mqueue/q*" to "/var/spool/mqueue" and "q*"; without '*' at the end: the path itself and ".".
+ * False: out of memory. */
+bool sm_split_wildcard(TALLOC_CTX *parent, const char *path, const char **base,
+                       const char **relative) QS_MUST_CHECK;
 /* Whether both paths lead to the same directory. */
 bool sm_same_directory(const char *a, const char *b);
 
-enum qs_status sm_discover(TALLOC_CTX *parent, const struct qs_place *place, struct qs_instance ***list, size_t *count,
-                           struct qs_error *err) QS_MUST_CHECK;
-enum qs_status sm_site(const struct qs_instance *instance, struct qs_site *site, struct qs_error *err) QS_MUST_CHECK;
+enum qs_status sm_discover(TALLOC_CTX *parent, const struct qs_place *place, struct qs_instance ***list,
+                           size_t *count, struct qs_error *err) QS_MUST_CHECK;
+enum qs_status sm_site(const struct qs_instance *instance, struct qs_site *site,
+                       struct qs_error *err) QS_MUST_CHECK;
 
 extern const struct qs_format qs_format_sendmail;
 
