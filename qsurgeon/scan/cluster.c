@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Grouping by text. The same small step, assign(), runs three times:
+/* Grouping by text. The same small step, assign(), runs three times, and profiles gather what it leaves apart:
  *
  *   1. points (distinct sketches) among themselves: each joins the leader it resembles most, or leads;
  *   2. the consensus sketches of the groups among themselves: parts of one campaign that met different leaders join;
  *   3. points again, to the consensus sketches first: noise that a spammer adds differs in each message, so the most
  *      frequent value of each bin is the campaign without its noise, and the border of a group no longer hangs on which
- *      member happened to lead.
+ *      member happened to lead;
+ *   4. groups and single messages that draw from the same stock of alternatives join (see profiles).
  *
- * Every membership is checked against a leader or a consensus, never against another member: no chains. All orders come
+ * Every membership is checked against a leader, a consensus or a profile, never against another member: no chains. All orders come
  * from weights and digests of content, so the order of messages has no influence. Leaders are found by LSH: 16 bands of two
  * bins, direct-indexed by their 16 bits; at most CHAIN candidates a band, so crafted sketches cannot make it quadratic. */
 #include "qsurgeon/cluster.h"
@@ -23,7 +24,7 @@ enum {
     BANDS = 16, BAND_STEP = QS_SKETCH_BINS / BANDS, BAND_KEYS = 1 << 16, CHAIN = 48,
     /* Agreeing bins of 64 that make two texts alike. Unrelated texts agree in 64/256 bins by chance, with 40 chosen words
      * of noise around 100 of text about 25 remain; fewer shingles say less and must agree in more bins. */
-    ALIKE = 21, ALIKE_SHORT = 36, ALIKE_TINY = 52, SURE = 58,
+    ALIKE = 12, ALIKE_SHORT = 22, ALIKE_TINY = 42, SURE = 58,
     SHORT_SHINGLES = 24, TINY_SHINGLES = 8,
     CONSENSUS_MIN = 3,              /* messages that can have a consensus */
 };
@@ -157,10 +158,13 @@ static int by_weight(const void *a, const void *b)
 static int by_group(const void *a, const void *b)
 {
     const struct point *x = *(const struct point *const *)a, *y = *(const struct point *const *)b;
-    return x->group < y->group ? -1 : x->group > y->group;
+    if (x->group != y->group)
+        return x->group < y->group ? -1 : 1;
+    return x->hash < y->hash ? -1 : x->hash > y->hash;
 }
 
-/* The most frequent value of each bin over the members of one group; support[] tells how many messages have it. */
+/* The most frequent value of each bin over the members of one group, the smaller one of two as frequent; support[] tells how
+ * many messages have it. All counts are zero between two uses. */
 struct tally {
     uint32_t count[QS_SKETCH_BINS][256];
     uint32_t support[QS_SKETCH_BINS];
@@ -168,23 +172,24 @@ struct tally {
 
 static void consensus(struct tally *tally, struct point *const *member, uint32_t count, struct point *out)
 {
-    memset(tally->count, 0, sizeof tally->count);
-    memset(out, 0, sizeof *out);
     uint64_t shingles = 0;
+    memset(out, 0, sizeof *out);
+    memset(tally->support, 0, sizeof tally->support);
     for (uint32_t i = 0; i < count; i++) {
         out->weight += member[i]->weight;
         shingles += (uint64_t)member[i]->shingles * member[i]->weight;
+        for (unsigned b = 0; b < QS_SKETCH_BINS; b++) {
+            uint8_t value = member[i]->sketch.bin[b];
+            uint32_t n = tally->count[b][value] += member[i]->weight;
+            if (n > tally->support[b] || (n == tally->support[b] && value < out->sketch.bin[b])) {
+                tally->support[b] = n;
+                out->sketch.bin[b] = value;
+            }
+        }
+    }
+    for (uint32_t i = 0; i < count; i++)
         for (unsigned b = 0; b < QS_SKETCH_BINS; b++)
-            tally->count[b][member[i]->sketch.bin[b]] += member[i]->weight;
-    }
-    for (unsigned b = 0; b < QS_SKETCH_BINS; b++) {
-        unsigned best = 0;
-        for (unsigned v = 1; v < 256; v++)
-            if (tally->count[b][v] > tally->count[b][best])
-                best = v;
-        out->sketch.bin[b] = (uint8_t)best;
-        tally->support[b] = tally->count[b][best];
-    }
+            tally->count[b][member[i]->sketch.bin[b]] = 0;
     out->shingles = (uint16_t)(out->weight ? shingles / out->weight : 0);
     out->hash = XXH3_64bits(&out->sketch, sizeof out->sketch);
 }
@@ -214,6 +219,190 @@ static struct point *all_consensus(TALLOC_CTX *parent, struct tally *tally, stru
     }
     talloc_free(order);
     return out;
+}
+
+/* --- profiles: texts with many alternatives ------------------------------------------------------------------------------ */
+
+/* A text spun from many alternatives ("{Buy|Order} {now|today}") falls into several groups, each around some combination; but
+ * all draw from one stock. A profile is how often each value stands in each bin over all messages of a group. Two groups of one
+ * stock overlap in it (histogram intersection, Swain and Ballard 1991) although their typical members differ, and noise is
+ * spread too thin to count. Groups join the profile that they overlap with most, largest first; then single messages that a
+ * profile explains. */
+enum {
+    PROFILE_MIN = 4,            /* messages that make a profile */
+    PROFILES = 2048,            /* the largest groups; more would cost time for little */
+    RARE = 20,                  /* a value in less than 1/RARE of a group's messages is noise */
+    OVERLAP = 12, EXPLAINED = 9,    /* per cent of the bins that make a group, a message join */
+};
+
+struct feature {
+    uint32_t count;             /* messages that have this value in this bin */
+    uint8_t bin, value;
+};
+
+struct node {                   /* a feature of a profile, chained by (bin, value) */
+    uint32_t profile, count, next;
+};
+
+struct profiles {
+    uint32_t head[QS_SKETCH_BINS][256];     /* first node, counting from 1 */
+    struct node *node;
+    uint32_t node_count, node_size;
+    uint32_t weight[PROFILES], group[PROFILES];     /* messages; the group that founded it */
+    float score[PROFILES];      /* of what is looked at now; zero between two uses */
+    uint32_t touched[PROFILES], touched_count;
+    uint32_t count;
+};
+
+/* Adds what each profile shares with a group that has this feature in `share` of its messages. */
+static void score(struct profiles *p, unsigned bin, unsigned value, float share)
+{
+    for (uint32_t at = p->head[bin][value]; at; at = p->node[at - 1].next) {
+        const struct node *n = &p->node[at - 1];
+        float theirs = (float)n->count / (float)p->weight[n->profile];
+        if (p->score[n->profile] == 0)
+            p->touched[p->touched_count++] = n->profile;
+        p->score[n->profile] += theirs < share ? theirs : share;
+    }
+}
+
+/* The profile with the highest score, when that reaches `per_cent` of all bins, else UINT32_MAX. Clears the scores. */
+static uint32_t best_profile(struct profiles *p, unsigned per_cent)
+{
+    uint32_t best = UINT32_MAX;
+    float most = (float)(per_cent * QS_SKETCH_BINS) / 100;
+    for (uint32_t i = 0; i < p->touched_count; i++) {
+        uint32_t at = p->touched[i];
+        if (p->score[at] > most || (p->score[at] == most && at < best)) {
+            most = p->score[at];
+            best = at;
+        }
+        p->score[at] = 0;
+    }
+    p->touched_count = 0;
+    return best;
+}
+
+static bool add_to_profile(struct profiles *p, uint32_t profile, const struct feature *f)
+{
+    uint32_t *head = &p->head[f->bin][f->value];
+    for (uint32_t at = *head; at; at = p->node[at - 1].next)
+        if (p->node[at - 1].profile == profile) {
+            p->node[at - 1].count += f->count;
+            return true;
+        }
+    if (p->node_count == p->node_size) {
+        uint32_t size = p->node_size ? p->node_size * 2 : 16384;
+        struct node *grown = talloc_realloc(p, p->node, struct node, size);
+        if (!grown)
+            return false;
+        p->node = grown;
+        p->node_size = size;
+    }
+    p->node[p->node_count] = (struct node){profile, f->count, *head};
+    *head = ++p->node_count;
+    return true;
+}
+
+/* The features of a group that are not rare in it; returns how many. `out` has room for all that can be. */
+static uint32_t features_of(struct tally *tally, struct point *const *member, uint32_t count, uint32_t weight,
+                            struct feature *out)
+{
+    uint32_t found = 0, kept = 0;
+    for (uint32_t i = 0; i < count; i++)
+        for (unsigned b = 0; b < QS_SKETCH_BINS; b++) {
+            uint8_t value = member[i]->sketch.bin[b];
+            if (!tally->count[b][value])
+                out[found++] = (struct feature){0, (uint8_t)b, value};
+            tally->count[b][value] += member[i]->weight;
+        }
+    for (uint32_t i = 0; i < found; i++) {
+        struct feature f = out[i];
+        f.count = tally->count[f.bin][f.value];
+        tally->count[f.bin][f.value] = 0;
+        if ((uint64_t)f.count * RARE >= weight)
+            out[kept++] = f;
+    }
+    return kept;
+}
+
+/* Lets the group of these points join a profile or found one; join[] tells whose messages its messages are. */
+static bool profile_group(struct profiles *p, const struct feature *f, uint32_t features, uint32_t group, uint32_t weight,
+                          uint32_t *join)
+{
+    for (uint32_t i = 0; i < features; i++)
+        score(p, f[i].bin, f[i].value, (float)f[i].count / (float)weight);
+    uint32_t at = best_profile(p, OVERLAP);
+    if (at == UINT32_MAX) {
+        at = p->count++;
+        p->group[at] = group;
+    }
+    join[group] = p->group[at];
+    p->weight[at] += weight;
+    for (uint32_t i = 0; i < features; i++)
+        if (!add_to_profile(p, at, &f[i]))
+            return false;
+    return true;
+}
+
+struct span_of_group {          /* points order[first .. end) */
+    uint32_t first, end, weight;
+    uint64_t hash;
+};
+
+static int by_span_weight(const void *a, const void *b)
+{
+    const struct span_of_group *x = a, *y = b;
+    if (x->weight != y->weight)
+        return x->weight > y->weight ? -1 : 1;
+    return x->hash < y->hash ? -1 : x->hash > y->hash;
+}
+
+/* Joins groups of one stock, then messages that stand alone. Changes points[].group. */
+static enum qs_status join_profiles(struct tally *tally, struct point *points, uint32_t count, uint32_t groups)
+{
+    TALLOC_CTX *scratch = talloc_new(NULL);
+    struct point **order = talloc_array(scratch, struct point *, count ? count : 1);
+    struct span_of_group *span = talloc_array(scratch, struct span_of_group, groups ? groups : 1);
+    uint32_t *join = talloc_array(scratch, uint32_t, groups ? groups : 1), spans = 0;
+    struct feature *features = talloc_array(scratch, struct feature, QS_SKETCH_BINS * 256);
+    struct profiles *p = talloc_zero(scratch, struct profiles);
+    bool ok = order && span && join && features && p;
+    for (uint32_t i = 0; ok && i < count; i++)
+        order[i] = &points[i];
+    if (ok)
+        qsort(order, count, sizeof *order, by_group);
+    for (uint32_t i = 0, end; ok && i < count; i = end) {
+        struct span_of_group s = {i, i, 0, order[i]->hash};
+        join[order[i]->group] = order[i]->group;
+        for (end = i; end < count && order[end]->group == order[i]->group; end++)
+            s.weight += order[end]->weight;
+        s.end = end;
+        if (s.weight >= PROFILE_MIN && order[i]->shingles)
+            span[spans++] = s;
+    }
+    if (ok)
+        qsort(span, spans, sizeof *span, by_span_weight);
+    for (uint32_t k = 0; ok && k < spans && k < PROFILES; k++) {
+        struct point **member = &order[span[k].first];
+        uint32_t found = features_of(tally, member, span[k].end - span[k].first, span[k].weight, features);
+        ok = profile_group(p, features, found, member[0]->group, span[k].weight, join);
+        for (uint32_t i = span[k].first; i < span[k].end; i++)
+            order[i] = NULL;        /* has its place */
+    }
+    for (uint32_t i = 0; ok && i < count; i++) {
+        if (!order[i] || !order[i]->shingles)
+            continue;
+        for (unsigned b = 0; b < QS_SKETCH_BINS; b++)
+            score(p, b, order[i]->sketch.bin[b], 1);
+        uint32_t at = best_profile(p, EXPLAINED);
+        if (at != UINT32_MAX)
+            order[i]->group = p->group[at];
+    }
+    for (uint32_t i = 0; ok && i < count; i++)
+        points[i].group = join[points[i].group];
+    talloc_free(scratch);
+    return ok ? QS_OK : QS_NOMEM;
 }
 
 /* What stands for a message that shows no text: its attachment or links, else its exact subject in its exact shape. */
@@ -390,7 +579,7 @@ enum qs_status qs_cluster(TALLOC_CTX *parent, const struct qs_scan *scan, struct
     enum qs_status status = QS_NOMEM;
     TALLOC_CTX *scratch = talloc_new(NULL);
     struct qs_clusters *result = talloc_zero(scratch, struct qs_clusters);
-    struct tally *tally = talloc(scratch, struct tally);
+    struct tally *tally = talloc_zero(scratch, struct tally);
     uint32_t *point_of = talloc_array(scratch, uint32_t, scan->count ? scan->count : 1);
     uint32_t *rank = NULL, count = 0, centres = 0, merged = 0;
     struct point *points = NULL, *centre = NULL, *joined = NULL;
@@ -421,7 +610,7 @@ enum qs_status qs_cluster(TALLOC_CTX *parent, const struct qs_scan *scan, struct
     for (uint32_t i = 0; i < merged; i++)
         if (!lead(third, &joined[i]))
             goto done;
-    if (!assign(third, points, count) ||
+    if (!assign(third, points, count) || join_profiles(tally, points, count, third->count) != QS_OK ||
         describe(result, scan, tally, points, count, third->count, point_of) != QS_OK)
         goto done;
     finish(result, scan);
