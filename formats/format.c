@@ -40,8 +40,8 @@ struct claims {
     const struct qs_format *first, *second;     /* drivers that found something */
 };
 
-static enum qs_status ask_driver(TALLOC_CTX *scratch, const struct qs_format *format, const struct qs_place *place,
-                                 struct claims *claims, struct qs_error *err)
+static enum qs_status ask_driver(TALLOC_CTX *scratch, const struct qs_format *format,
+                                 const struct qs_place *place, struct claims *claims, struct qs_error *err)
 {
     struct qs_instance **list = NULL;
     size_t count = 0;
@@ -91,8 +91,8 @@ enum qs_status qs_format_discover(TALLOC_CTX *parent, const char *mta, const str
         goto done;
     const char *named = place->queue_dir != NULL ? place->queue_dir : place->config;
     if (named != NULL && claims.second != NULL) {
-        status = qs_fail(err, QS_USAGE, "%s: both %s and %s know it as theirs (%s; %s): say which with --mta", named,
-                         claims.first->name, claims.second->name, claims.list[0]->evidence,
+        status = qs_fail(err, QS_USAGE, "%s: both %s and %s know it as theirs (%s; %s): say which with --mta",
+                         named, claims.first->name, claims.second->name, claims.list[0]->evidence,
                          claims.list[claims.count - 1]->evidence);
     } else if (claims.count == 0 && failed != QS_OK) {
         /* a driver that could not look is a better answer than none having found anything */
@@ -100,8 +100,8 @@ enum qs_status qs_format_discover(TALLOC_CTX *parent, const char *mta, const str
     } else if (claims.count == 0 && named != NULL) {
         status = qs_fail(err, QS_NOQUEUE, "%s: not a queue of %s", named, names_of(scratch, only));
     } else if (claims.count == 0) {
-        status = qs_fail(err, QS_NOQUEUE, "no queue of %s on this machine, by their configuration or at the usual place: "
-                         "name one with --queue", names_of(scratch, only));
+        status = qs_fail(err, QS_NOQUEUE, "no queue of %s on this machine, by their configuration or at the "
+                         "usual place: name one with --queue", names_of(scratch, only));
     } else {
         *list = talloc_steal(parent, claims.list);
         *count = claims.count;

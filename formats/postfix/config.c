@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the installed Postfix says of itself, asked of its own postconf(1) and postmap(1), which are started directly, with
- * no shell, an environment of ours and a limit on what they may print. main.cf is never parsed here. Without those
- * programs there is nothing to know, which is no error: a queue directory can be read all the same. */
+/* What the installed Postfix says of itself, asked of its own postconf(1) and postmap(1), which are
+ * started directly, with no shell, an environment of ours and a limit on what they may print. main.cf is
+ * never parsed here. Without those programs there is nothing to know, which is no error: a queue directory
+ * can be read all the same. */
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -22,7 +23,7 @@ enum {
 
 static const char default_queue[] = "/var/spool/postfix";
 
-/* --- programs --------------------------------------------------------------------------------------------------------- */
+/* --- programs ------------------------------------------------------------------------------------------- */
 
 /* The full name of a Postfix program, or NULL. */
 static const char *find_program(TALLOC_CTX *parent, const char *name)
@@ -61,7 +62,8 @@ static bool collect(int out, int error, struct output *to)
                 continue;
             if (n <= 0)
                 fds[i].fd = -1;
-            else if (buffers[i]->len > OUTPUT_MAX || !qs_buffer_add(buffers[i], (struct qs_span){bytes, (size_t)n}))
+            else if (buffers[i]->len > OUTPUT_MAX ||
+                     !qs_buffer_add(buffers[i], (struct qs_span){bytes, (size_t)n}))
                 return false;
         }
     }
@@ -107,7 +109,8 @@ static int spawn(const char *const argv[], int out, int error, pid_t *pid)
 }
 
 /* Runs argv[0] and gives what it printed. QS_CONFIG: it failed, the text is its last complaint. */
-static enum qs_status run(TALLOC_CTX *parent, const char *const argv[], struct qs_span *out, struct qs_error *err)
+static enum qs_status run(TALLOC_CTX *parent, const char *const argv[], struct qs_span *out,
+                          struct qs_error *err)
 {
     enum qs_status status = QS_OK;
     struct output output;
@@ -156,7 +159,7 @@ done:
     return status;
 }
 
-/* --- words ------------------------------------------------------------------------------------------------------------ */
+/* --- words ---------------------------------------------------------------------------------------------- */
 
 /* The next line of *text, without its newline. */
 static bool next_line(struct qs_span *text, struct qs_span *line)
@@ -207,7 +210,7 @@ static struct qs_span parameter(struct qs_span printed, const char *name)
     return (struct qs_span){NULL, 0};
 }
 
-/* --- instances -------------------------------------------------------------------------------------------------------- */
+/* --- instances ------------------------------------------------------------------------------------------ */
 
 struct found {
     TALLOC_CTX *parent;
@@ -232,8 +235,8 @@ static enum qs_status add_instance(struct found *found, struct qs_span name, str
             instance->config = talloc_strndup(instance, config.ptr, config.len);
         instance->evidence = talloc_strdup(instance, evidence);
     }
-    if (instance == NULL || instance->name == NULL || instance->queue_dir == NULL || instance->evidence == NULL ||
-        (config.len > 0 && instance->config == NULL)) {
+    if (instance == NULL || instance->name == NULL || instance->queue_dir == NULL ||
+        instance->evidence == NULL || (config.len > 0 && instance->config == NULL)) {
         talloc_free(instance);
         return qs_fail(err, QS_NOMEM, "out of memory");
     }
@@ -242,8 +245,8 @@ static enum qs_status add_instance(struct found *found, struct qs_span name, str
 }
 
 /* What postconf says of one configuration directory (NULL: the one it was built for). */
-static enum qs_status ask(TALLOC_CTX *scratch, const char *postconf, const char *config, struct qs_span *printed,
-                          struct qs_error *err)
+static enum qs_status ask(TALLOC_CTX *scratch, const char *postconf, const char *config,
+                          struct qs_span *printed, struct qs_error *err)
 {
     const char *argv[10];
     size_t n = 0;
@@ -267,24 +270,27 @@ static struct qs_span last_component(struct qs_span path)
     return slash != NULL ? (struct qs_span){slash + 1, path.len - (size_t)(slash + 1 - path.ptr)} : path;
 }
 
-static enum qs_status add_asked(TALLOC_CTX *scratch, struct found *found, struct qs_span printed, bool primary,
-                                struct qs_error *err)
+static enum qs_status add_asked(TALLOC_CTX *scratch, struct found *found, struct qs_span printed,
+                                bool primary, struct qs_error *err)
 {
-    struct qs_span config = parameter(printed, "config_directory"), queue = parameter(printed, "queue_directory");
+    struct qs_span config = parameter(printed, "config_directory"),
+                   queue = parameter(printed, "queue_directory");
     struct qs_span name = parameter(printed, "multi_instance_name");
     if (queue.len == 0)
         return QS_OK;
     if (name.len == 0)
         name = primary || config.len == 0 ? QS_SPAN("postfix") : last_component(config);
-    const char *evidence = talloc_asprintf(scratch, "queue_directory of %.*s/main.cf", (int)config.len, config.ptr);
+    const char *evidence =
+        talloc_asprintf(scratch, "queue_directory of %.*s/main.cf", (int)config.len, config.ptr);
     if (evidence == NULL)
         return qs_fail(err, QS_NOMEM, "out of memory");
     return add_instance(found, name, queue, config, evidence, err);
 }
 
-/* The machine's instances: the default one and those that it names in multi_instance_directories. One that postconf
- * cannot read is passed over. */
-static enum qs_status ask_all(TALLOC_CTX *scratch, struct found *found, const char *postconf, struct qs_error *err)
+/* The machine's instances: the default one and those that it names in multi_instance_directories. One that
+ * postconf cannot read is passed over. */
+static enum qs_status ask_all(TALLOC_CTX *scratch, struct found *found, const char *postconf,
+                              struct qs_error *err)
 {
     struct qs_span printed, other, item;
     enum qs_status status = ask(scratch, postconf, NULL, &printed, err);
@@ -327,7 +333,8 @@ static enum qs_status discover_queue(TALLOC_CTX *scratch, struct found *found, c
             return add_instance(found, qs_span_of(known.list[i]->name), qs_span_of(queue_dir),
                                 qs_span_of(known.list[i]->config), evidence, err);
     }
-    return add_instance(found, QS_SPAN("postfix"), qs_span_of(queue_dir), (struct qs_span){NULL, 0}, evidence, err);
+    return add_instance(found, QS_SPAN("postfix"), qs_span_of(queue_dir), (struct qs_span){NULL, 0}, evidence,
+                        err);
 }
 
 static enum qs_status discover_config(TALLOC_CTX *scratch, struct found *found, const struct qs_place *place,
@@ -335,7 +342,8 @@ static enum qs_status discover_config(TALLOC_CTX *scratch, struct found *found, 
 {
     struct qs_span printed;
     if (postconf == NULL)
-        return qs_fail(err, QS_CONFIG, "%s: cannot be read, there is no postconf program here", place->config);
+        return qs_fail(err, QS_CONFIG, "%s: cannot be read, there is no postconf program here",
+                       place->config);
     enum qs_status status = ask(scratch, postconf, place->config, &printed, err);
     if (status != QS_OK || place->queue_dir == NULL)
         return status != QS_OK ? status : add_asked(scratch, found, printed, true, err);
@@ -344,8 +352,8 @@ static enum qs_status discover_config(TALLOC_CTX *scratch, struct found *found, 
                         qs_span_of(place->config), "named with its configuration", err);
 }
 
-enum qs_status pf_discover(TALLOC_CTX *parent, const struct qs_place *place, struct qs_instance ***list, size_t *count,
-                           struct qs_error *err)
+enum qs_status pf_discover(TALLOC_CTX *parent, const struct qs_place *place, struct qs_instance ***list,
+                           size_t *count, struct qs_error *err)
 {
     enum qs_status status;
     TALLOC_CTX *scratch = talloc_new(NULL);
@@ -370,7 +378,7 @@ enum qs_status pf_discover(TALLOC_CTX *parent, const struct qs_place *place, str
     return status;
 }
 
-/* --- site ------------------------------------------------------------------------------------------------------------- */
+/* --- site ----------------------------------------------------------------------------------------------- */
 
 enum list_kind { DOMAINS, NETWORKS };
 
@@ -421,7 +429,8 @@ static enum qs_status add_name(struct name_list *to, struct qs_span name, struct
     if (!(to->kind == DOMAINS ? is_domain(name) : is_network(name)))
         return QS_OK;
     if ((*to->count & (*to->count - 1)) == 0) {     /* doubles at 0, 1, 2, 4, ... */
-        char **grown = talloc_realloc(to->site, *to->list, char *, *to->count == 0 ? 1 : 2 * (unsigned)*to->count);
+        char **grown =
+            talloc_realloc(to->site, *to->list, char *, *to->count == 0 ? 1 : 2 * (unsigned)*to->count);
         if (grown == NULL)
             return qs_fail(err, QS_NOMEM, "out of memory");
         *to->list = grown;
@@ -464,7 +473,8 @@ static bool read_text(TALLOC_CTX *parent, struct qs_span name, struct qs_span *o
     return ok;
 }
 
-/* Keys of a table: the first word of each line. In tables of domains, addresses and bare user names may stand as well. */
+/* Keys of a table: the first word of each line. In tables of domains, addresses and bare user names may
+ * stand as well. */
 static enum qs_status add_keys(struct name_list *to, struct qs_span text, struct qs_error *err)
 {
     struct qs_span line, key;
@@ -514,8 +524,8 @@ static struct qs_span without(struct qs_span text, const char *prefix)
 }
 
 /* One item of a domain or network list (postconf(5)): a name, a file of names, or a table. */
-static enum qs_status add_item(TALLOC_CTX *scratch, struct name_list *to, const char *postmap, const char *config,
-                               struct qs_span item, struct qs_error *err)
+static enum qs_status add_item(TALLOC_CTX *scratch, struct name_list *to, const char *postmap,
+                               const char *config, struct qs_span item, struct qs_error *err)
 {
     struct qs_span text, table = without(item, "proxy:");
     if (item.ptr[0] == '!')
@@ -556,8 +566,9 @@ enum qs_status pf_site(const struct qs_instance *instance, struct qs_site *site,
         return qs_fail(err, QS_NOMEM, "out of memory");
     struct qs_span printed, item;
     const char *postconf = find_program(scratch, "postconf"), *postmap = find_program(scratch, "postmap");
-    const char *argv[] = {postconf, "-c", instance->config, "-x", "myhostname", "mydestination", "virtual_alias_domains",
-                          "virtual_mailbox_domains", "relay_domains", "mynetworks", NULL};
+    const char *argv[] = {postconf, "-c", instance->config, "-x", "myhostname", "mydestination",
+                          "virtual_alias_domains", "virtual_mailbox_domains", "relay_domains", "mynetworks",
+                          NULL};
     enum qs_status status = postconf != NULL ? run(scratch, argv, &printed, err) : QS_CONFIG;
     if (status != QS_OK) {
         status = status == QS_NOMEM ? status : QS_OK;

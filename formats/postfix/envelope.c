@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the records of a message and the lines of its logs mean. Does not know where the files are.
  *
- * Facts: Postfix src/global/rec_type.h (types), src/qmgr/qmgr_message.c (which record wins, how the content is skipped),
- * src/showq/showq.c (what postqueue shows), src/global/bounce_log.c (logs), src/pickup/pickup.c (Received header). */
+ * Facts: Postfix src/global/rec_type.h (types), src/qmgr/qmgr_message.c (which record wins, how the
+ * content is skipped), src/showq/showq.c (what postqueue shows), src/global/bounce_log.c (logs),
+ * src/pickup/pickup.c (Received header). */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -72,10 +73,11 @@ static const struct {
 /* Record C. */
 struct size_record {
     uint64_t fields;            /* 0: none seen; 1: Postfix before 1.0, no offset */
-    uint64_t size, offset, utf8;
+    uint64_t size, offset, length, utf8;
 };
 
-/* Finds recipients by the offset of their record, or by the hash of their address: sorted keys in reader->scratch. */
+/* Finds recipients by the offset of their record, or by the hash of their address: sorted keys in
+ * reader->scratch. */
 struct index {
     bool made;
     size_t at;                  /* in scratch */
@@ -90,8 +92,9 @@ struct key {
 
 /* One message while it is read.
  *
- * Text stays in the file's buffer where it stands when the whole file is in memory. Else it is copied to reader->scratch,
- * which may move as it grows: until settle() such a span has its place in scratch in .ptr. */
+ * Text stays in the file's buffer where it stands when the whole file is in memory. Else it is copied to
+ * reader->scratch, which may move as it grows: until settle() such a span has its place in scratch in
+ * .ptr. */
 struct reading {
     struct qs_reader *reader;
     struct qs_envelope env;
@@ -129,14 +132,15 @@ static enum qs_status no_memory(struct qs_error *err)
     return qs_fail(err, QS_NOMEM, "out of memory");
 }
 
-/* --- text that has to outlive the file's window ---------------------------------------------------------------------- */
+/* --- text that has to outlive the file's window --------------------------------------------------------- */
 
 static const char *place(size_t at)
 {
     return (const char *)(uintptr_t)at;
 }
 
-/* Makes the span outlive the window it is in. A hostile file may want too much of that: then the text is left out. */
+/* Makes the span outlive the window it is in. A hostile file may want too much of that: then the text is
+ * left out. */
 static bool keep(struct reading *r, bool copy, struct qs_span *span)
 {
     struct qs_buffer *scratch = &r->reader->scratch;
@@ -188,7 +192,7 @@ static struct qs_span kept(const struct reading *r, bool copied, struct qs_span 
     return span;
 }
 
-/* --- the envelope ---------------------------------------------------------------------------------------------------- */
+/* --- the envelope --------------------------------------------------------------------------------------- */
 
 /* The next word of blank-separated text. */
 static struct qs_span next_word(struct qs_span *text)
@@ -204,7 +208,8 @@ static struct qs_span next_word(struct qs_span *text)
     return word;
 }
 
-/* Six numbers: size of the content, its offset, recipients, flags, length as shown, SMTPUTF8. Older Postfix wrote fewer. */
+/* Six numbers: size of the content, its offset, recipients, flags, length as shown, SMTPUTF8. Older
+ * Postfix wrote fewer. */
 static bool parse_size(struct qs_span text, struct size_record *out)
 {
     enum { FIELDS = 6 };
@@ -219,6 +224,7 @@ static bool parse_size(struct qs_span text, struct size_record *out)
     }
     size.size = field[0];
     size.offset = field[1];
+    size.length = field[4];
     size.utf8 = field[5];
     if (size.fields != 1 && (size.fields < 3 || size.size == 0 || size.offset == 0))
         return false;
@@ -275,8 +281,8 @@ static enum qs_status read_attribute(struct reading *r, const struct pf_record *
     return QS_OK;
 }
 
-static enum qs_status add_recipient(struct reading *r, const struct pf_record *record, enum qs_recipient_state state,
-                                    struct qs_error *err)
+static enum qs_status add_recipient(struct reading *r, const struct pf_record *record,
+                                    enum qs_recipient_state state, struct qs_error *err)
 {
     struct qs_reader *reader = r->reader;
     struct qs_recipient_text recipient = {.address = record->data, .original = r->original, .state = state,
@@ -307,8 +313,8 @@ static enum qs_status add_recipient(struct reading *r, const struct pf_record *r
     return QS_OK;
 }
 
-/* After M: over the content to the record behind X. By record C in one step, as qmgr does; in a maildrop file, which has
- * none, record by record. */
+/* After M: over the content to the record behind X. By record C in one step, as qmgr does; in a maildrop
+ * file, which has none, record by record. */
 static enum qs_status skip_content(struct reading *r, struct pf_cursor *cursor, const struct pf_record *start,
                                    struct qs_error *err)
 {
@@ -320,20 +326,23 @@ static enum qs_status skip_content(struct reading *r, struct pf_cursor *cursor, 
                            " as the size record says", start->offset, r->size.offset);
         uint64_t file_size = qs_file_size(cursor->file);
         if (r->size.offset > file_size || r->size.size >= file_size - r->size.offset)
-            return qs_fail(err, QS_DATA, "offset %" PRIu64 ": the file ends before the end of the content at %" PRIu64
-                           " + %" PRIu64, file_size, r->size.offset, r->size.size);
+            return qs_fail(err, QS_DATA,
+                           "offset %" PRIu64 ": the file ends before the end of the content at %" PRIu64
+                           " + %" PRIu64,
+                           file_size, r->size.offset, r->size.size);
         cursor->offset += r->size.size;
         uint64_t expected = cursor->offset;
         status = pf_record_next(cursor, &record, err);
         if (status == QS_OK && (record.type != 'X' || record.offset != expected))
-            status = at_offset(err, expected, "the end of the content (X) is not here, where the size record says");
+            status = at_offset(err, expected,
+                               "the end of the content (X) is not here, where the size record says");
         return status;
     }
     do {
         status = pf_record_next(cursor, &record, err);
         if (status == QS_OK && strchr("XLNw", record.type) == NULL)
-            return qs_fail(err, QS_DATA, "offset %" PRIu64 ": a record of type 0x%02x in the content", record.offset,
-                           record.type);
+            return qs_fail(err, QS_DATA, "offset %" PRIu64 ": a record of type 0x%02x in the content",
+                           record.offset, record.type);
         if (++r->records > PF_RECORDS_MAX)
             return at_offset(err, record.offset, "too many records");
     } while (status == QS_OK && record.type != 'X');
@@ -383,12 +392,12 @@ static enum qs_status read_record(struct reading *r, struct pf_cursor *cursor, c
         return add_recipient(r, record, QS_RCPT_CANCELLED, err);
     case 'M':
         return skip_content(r, cursor, record, err);
-    case 'E':
-    case 'I': case 'L': case 'W': case 'V': case '>': case 'K': case '<': case 'o': case 'r': case 'e': case 'P':
+    case 'E': case 'I': case 'L': case 'W': case 'V': case '>': case 'K': case '<': case 'o': case 'r':
+    case 'e': case 'P':
         return QS_OK;
     }
-    return qs_fail(err, QS_DATA, "offset %" PRIu64 ": a record of type 0x%02x in the envelope", record->offset,
-                   record->type);
+    return qs_fail(err, QS_DATA, "offset %" PRIu64 ": a record of type 0x%02x in the envelope",
+                   record->offset, record->type);
 }
 
 static enum qs_status read_envelope(struct reading *r, bool maildrop, struct qs_error *err)
@@ -424,12 +433,15 @@ static enum qs_status read_envelope(struct reading *r, bool maildrop, struct qs_
         return at_offset(err, cursor.offset, "the message has no sender record (S)");
     if (!content_seen)
         return at_offset(err, cursor.offset, "the message has no content (M)");
-    if (cursor.pointers > 0 || cursor.offset < qs_file_size(file))
+    /* The content is not looked into: a header that was just taken out, or changed at its place, does not
+     * show. */
+    if (cursor.pointers > 0 || cursor.offset < qs_file_size(file) ||
+        (r->size.length > 0 && r->size.length != r->size.size))
         r->env.flags |= QS_ENV_EDITED;
     return QS_OK;
 }
 
-/* --- logs ------------------------------------------------------------------------------------------------------------- */
+/* --- logs ----------------------------------------------------------------------------------------------- */
 
 static uint64_t hash_address(struct qs_span text)
 {
@@ -528,12 +540,13 @@ static struct qs_span unquoted(struct qs_span address, char room[ADDRESS_MAX])
     return (struct qs_span){room, to};
 }
 
-static enum qs_status keep_reason(struct reading *r, struct qs_recipient_text *recipient, struct qs_span reason,
-                                  struct qs_error *err)
+static enum qs_status keep_reason(struct reading *r, struct qs_recipient_text *recipient,
+                                  struct qs_span reason, struct qs_error *err)
 {
     /* every recipient of a message often fails with the same words */
     struct qs_span last = kept(r, r->copy_log, r->last_reason);
-    if (r->copy_log && last.len == reason.len && reason.len > 0 && memcmp(last.ptr, reason.ptr, reason.len) == 0) {
+    if (r->copy_log && last.len == reason.len && reason.len > 0 &&
+        memcmp(last.ptr, reason.ptr, reason.len) == 0) {
         recipient->reason = r->last_reason;
         return QS_OK;
     }
@@ -544,9 +557,10 @@ static enum qs_status keep_reason(struct reading *r, struct qs_recipient_text *r
     return QS_OK;
 }
 
-/* Gives the entry's reason to its recipient. An entry that names an offset where no recipient is, or none at all, goes to
- * all recipients of that address. `fill`: only where there is no reason yet. */
-static enum qs_status match_entry(struct reading *r, const struct log_entry *entry, bool fill, struct qs_error *err)
+/* Gives the entry's reason to its recipient. An entry that names an offset where no recipient is, or none
+ * at all, goes to all recipients of that address. `fill`: only where there is no reason yet. */
+static enum qs_status match_entry(struct reading *r, const struct log_entry *entry, bool fill,
+                                  struct qs_error *err)
 {
     struct qs_recipient_text *recipients = r->reader->recipients;
     size_t count = r->env.recipient_count;
@@ -563,7 +577,8 @@ static enum qs_status match_entry(struct reading *r, const struct log_entry *ent
         return no_memory(err);
     uint64_t key = hash_address(address);
     size_t at = find_key(r, &r->by_address, key);
-    for (size_t i = at; i < count && i - at < SAME_HASH_MAX && index_keys(r, &r->by_address)[i].key == key; i++) {
+    for (size_t i = at; i < count && i - at < SAME_HASH_MAX && index_keys(r, &r->by_address)[i].key == key;
+         i++) {
         struct qs_recipient_text *recipient = &recipients[index_keys(r, &r->by_address)[i].recipient];
         struct qs_span own = kept(r, r->copy_message, recipient->address);
         if (own.len != address.len || (own.len > 0 && memcmp(own.ptr, address.ptr, own.len) != 0) ||
@@ -576,7 +591,8 @@ static enum qs_status match_entry(struct reading *r, const struct log_entry *ent
     return QS_OK;
 }
 
-/* A line of a log: "name=value", or in the old style "<address>: reason". Newer Postfix writes both, the old one first. */
+/* A line of a log: "name=value", or in the old style "<address>: reason". Newer Postfix writes both, the
+ * old one first. */
 static void read_log_line(struct log_entry *entry, struct qs_span line)
 {
     entry->any = true;
@@ -592,7 +608,8 @@ static void read_log_line(struct log_entry *entry, struct qs_span line)
     if (equals == NULL)
         return;
     struct qs_span name = qs_span_trim((struct qs_span){line.ptr, (size_t)(equals - line.ptr)});
-    struct qs_span value = qs_span_trim((struct qs_span){equals + 1, line.len - (size_t)(equals + 1 - line.ptr)});
+    struct qs_span value =
+        qs_span_trim((struct qs_span){equals + 1, line.len - (size_t)(equals + 1 - line.ptr)});
     if (qs_span_is(name, "reason"))
         entry->reason = value;
     else if (qs_span_is(name, "recipient"))
@@ -656,8 +673,8 @@ static enum qs_status read_log(struct reading *r, bool fill, struct qs_error *er
     return QS_OK;
 }
 
-/* Reasons from the defer log, then for recipients without one from the logs of bounces and deliveries not yet reported.
- * A log that cannot be read is a finding: the message itself is sound. */
+/* Reasons from the defer log, then for recipients without one from the logs of bounces and deliveries not
+ * yet reported. A log that cannot be read is a finding: the message itself is sound. */
 static enum qs_status match_logs(struct reading *r, const struct qs_queue *queue, const struct qs_entry *e,
                                  bool may_be_deferred, struct qs_error *err)
 {
@@ -693,7 +710,7 @@ static enum qs_status match_logs(struct reading *r, const struct qs_queue *queue
     return QS_OK;
 }
 
-/* --- read ------------------------------------------------------------------------------------------------------------- */
+/* --- read ----------------------------------------------------------------------------------------------- */
 
 int64_t pf_received_uid(struct qs_span head)
 {
@@ -711,7 +728,8 @@ int64_t pf_received_uid(struct qs_span head)
     return qs_parse_u64((struct qs_span){at, digits}, &uid) && uid <= UINT32_MAX ? (int64_t)uid : -1;
 }
 
-/* The submitting user by the newest Received header, which pickup puts first; only a milter's can stand before it. */
+/* The submitting user by the newest Received header, which pickup puts first; only a milter's can stand
+ * before it. */
 static int64_t submitter(const struct reading *r)
 {
     enum { LINES = 16 };
@@ -752,7 +770,8 @@ static void finish(struct reading *r, const struct qs_entry *e)
         env->flags |= QS_ENV_UTF8;
     if (env->client_address.len == 0 && env->client_name.len == 0 && env->protocol.len == 0)
         env->flags |= QS_ENV_LOCAL;
-    /* Postfix's own daemons say so; pickup does not. Of those with a null sender the bounce daemon is the one. */
+    /* Postfix's own daemons say so; pickup does not. Of those with a null sender the bounce daemon is the
+     * one. */
     if ((env->flags & QS_ENV_LOCAL) && env->sender.len == 0 && qs_span_is(a[ORIGIN], "local"))
         env->flags |= QS_ENV_RESPONSE;
     env->recipients = env->recipient_count > 0 ? r->reader->recipients : NULL;
@@ -814,7 +833,7 @@ enum qs_status pf_read(const struct qs_queue *queue, struct qs_entry *e, struct 
     return QS_OK;
 }
 
-/* --- content ---------------------------------------------------------------------------------------------------------- */
+/* --- content -------------------------------------------------------------------------------------------- */
 
 /* Puts the cursor behind M. */
 static enum qs_status find_content(struct pf_cursor *cursor, bool maildrop, struct qs_error *err)
@@ -836,8 +855,8 @@ static enum qs_status find_content(struct pf_cursor *cursor, bool maildrop, stru
     return status == QS_END ? at_offset(err, cursor->offset, "the file ends before the content") : status;
 }
 
-enum qs_status pf_content(const struct qs_queue *queue, const struct qs_entry *e, struct qs_reader *reader, size_t cap,
-                          struct qs_span *out, bool *whole, struct qs_error *err)
+enum qs_status pf_content(const struct qs_queue *queue, const struct qs_entry *e, struct qs_reader *reader,
+                          size_t cap, struct qs_span *out, bool *whole, struct qs_error *err)
 {
     struct qs_buffer *to = &reader->content;
     struct pf_cursor cursor = pf_cursor_at(reader->message, 0);
@@ -863,8 +882,8 @@ enum qs_status pf_content(const struct qs_queue *queue, const struct qs_entry *e
             continue;
         }
         if (record.type != 'N' && record.type != 'L')
-            return qs_fail(err, QS_DATA, "offset %" PRIu64 ": a record of type 0x%02x in the content", record.offset,
-                           record.type);
+            return qs_fail(err, QS_DATA, "offset %" PRIu64 ": a record of type 0x%02x in the content",
+                           record.offset, record.type);
         if (record.type == 'L' && record.data.len == 0 && ++records > PF_RECORDS_MAX)
             return at_offset(err, record.offset, "too many records");
         size_t len = record.data.len, room = cap - to->len;

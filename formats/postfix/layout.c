@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Where a message and its logs stand below queue_directory, and which messages there are. Reads directories and opens
- * files; does not look into them, but for the probe of a doubtful directory.
+/* Where a message and its logs stand below queue_directory, and which messages there are. Reads
+ * directories and opens files; does not look into them, but for the probe of a doubtful directory.
  *
- * Facts: Postfix src/global/mail_queue.[ch] (names, IDs), mail_scan_dir.c (one-letter directories), dir_forest.c. */
+ * Facts: Postfix src/global/mail_queue.[ch] (names, IDs), mail_scan_dir.c (one-letter directories),
+ * dir_forest.c. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -33,7 +34,7 @@ const char *pf_dir_name(enum pf_dir dir)
     return dir_names[dir];
 }
 
-/* --- queue IDs ------------------------------------------------------------------------------------------------------ */
+/* --- queue IDs ------------------------------------------------------------------------------------------ */
 
 enum {
     USEC_DIGITS_SHORT = 5,
@@ -87,8 +88,8 @@ struct pf_id pf_id_decode(const char *id)
         (void)parse_safe((struct qs_span){separator + 1, (size_t)(end - separator - 1)}, 51, &out.inode);
     } else {
         (void)qs_parse_u64_base((struct qs_span){id, USEC_DIGITS_SHORT}, 16, &microseconds);
-        (void)qs_parse_u64_base((struct qs_span){id + USEC_DIGITS_SHORT, (size_t)(end - id - USEC_DIGITS_SHORT)}, 16,
-                                &out.inode);
+        (void)qs_parse_u64_base(
+            (struct qs_span){id + USEC_DIGITS_SHORT, (size_t)(end - id - USEC_DIGITS_SHORT)}, 16, &out.inode);
     }
     out.microseconds = (uint32_t)microseconds;
     return out;
@@ -96,8 +97,8 @@ struct pf_id pf_id_decode(const char *id)
 
 void pf_id_path(const char *id, unsigned depth, char to[PF_PATH_MAX])
 {
-    /* Directories are named by the microseconds in hexadecimal; a short ID begins with those. Only a foreign name can
-     * have more digits than five. */
+    /* Directories are named by the microseconds in hexadecimal; a short ID begins with those. Only a
+     * foreign name can have more digits than five. */
     static const char hex[] = "0123456789ABCDEF";
     char usec[2 * sizeof(uint32_t)];
     const char *digits = id;
@@ -121,11 +122,12 @@ void pf_id_path(const char *id, unsigned depth, char to[PF_PATH_MAX])
     to[len] = '\0';
 }
 
-/* --- places: which directory an entry was seen in -------------------------------------------------------------------- */
+/* --- places: which directory an entry was seen in ------------------------------------------------------- */
 
-/* A place is a queue and up to five one-letter directories, as one number: the queue in the lowest 3 bits, then a digit
- * of base 38 for each level, 0 at the end. e->dir has the lower 16 bits and e->kind the others, so that both stay below
- * 65536 and read() needs no table that next() would have to grow meanwhile. */
+/* A place is a queue and up to five one-letter directories, as one number: the queue in the lowest 3 bits,
+ * then a digit of base 38 for each level, 0 at the end. e->dir has the lower 16 bits and e->kind the
+ * others, so that both stay below 65536 and read() needs no table that next() would have to grow
+ * meanwhile. */
 enum { PLACE_BASE = 38 };
 
 static unsigned letter_code(char c)
@@ -183,7 +185,7 @@ bool pf_entry_path(const struct qs_entry *e, char *to, size_t size)
     return length > 0 && (size_t)length < size;
 }
 
-/* --- the open queue -------------------------------------------------------------------------------------------------- */
+/* --- the open queue ------------------------------------------------------------------------------------- */
 
 struct qs_queue {
     int fd[PF_DIRS];            /* -1: not there, or not allowed */
@@ -285,7 +287,8 @@ static bool learn_pending(struct qs_queue *queue, enum pf_dir log)
         }
         const char *name = entry->d_name;
         if (name[0] != '\0' && name[1] == '\0') {
-            DIR *dir = name[0] != '.' && levels <= PF_DEPTH_MAX ? walk_dir(dirfd(stack[levels - 1]), name) : NULL;
+            DIR *dir =
+                name[0] != '.' && levels <= PF_DEPTH_MAX ? walk_dir(dirfd(stack[levels - 1]), name) : NULL;
             if (dir != NULL)
                 stack[levels++] = dir;
             continue;
@@ -377,7 +380,8 @@ enum qs_status pf_open(TALLOC_CTX *parent, const struct qs_instance *instance, s
     }
     (void)close(top);
     if (found == 0 && denied > 0)
-        status = qs_fail(err, QS_NOPERM, "%s: only root and the mail owner (mail_owner, usually postfix) may read the queue",
+        status = qs_fail(err, QS_NOPERM,
+                         "%s: only root and the mail owner (mail_owner, usually postfix) may read the queue",
                          where);
     else if (found == 0)
         status = qs_fail(err, QS_NOQUEUE, "%s: has no incoming, active, deferred or hold directory", where);
@@ -391,7 +395,7 @@ done:
     return status;
 }
 
-/* --- the walk -------------------------------------------------------------------------------------------------------- */
+/* --- the walk ------------------------------------------------------------------------------------------- */
 
 /* "deferred/A/name" for people. */
 static void shown_path(const struct qs_queue *queue, const char *name, char *to, size_t size)
@@ -412,7 +416,8 @@ static void shown_path(const struct qs_queue *queue, const char *name, char *to,
     (void)qs_text_safe(to, size, (struct qs_span){raw, len});
 }
 
-static enum qs_status walk_failed(const struct qs_queue *queue, const char *name, int error, struct qs_error *err)
+static enum qs_status walk_failed(const struct qs_queue *queue, const char *name, int error,
+                                  struct qs_error *err)
 {
     char path[QS_ERROR_TEXT / 2];
     shown_path(queue, name, path, sizeof path);
@@ -510,7 +515,7 @@ enum qs_status pf_next(struct qs_queue *queue, struct qs_entry *e, struct qs_err
     }
 }
 
-/* --- files ----------------------------------------------------------------------------------------------------------- */
+/* --- files ---------------------------------------------------------------------------------------------- */
 
 /* Opens the message in `queue_dir` hashed `depth` levels deep if it is the one with e's inode. */
 static bool find_in(const struct qs_queue *queue, enum pf_dir queue_dir, unsigned depth, struct qs_entry *e,
@@ -566,8 +571,8 @@ enum qs_status pf_open_log(const struct qs_queue *queue, const struct qs_entry *
     }
     pf_id_path(e->id, queue->depth[log], path);
     enum qs_status status = qs_file_open(file, queue->fd[log], path, err);
-    /* While hash_queue_depth is being changed, and in copies made then, some logs stand on another level. A message in
-     * deferred has one nearly always, so that the search is rare. */
+    /* While hash_queue_depth is being changed, and in copies made then, some logs stand on another level.
+     * A message in deferred has one nearly always, so that the search is rare. */
     if (status != QS_GONE || (log == PF_DEFER && pf_entry_dir(e) != PF_DEFERRED))
         return status;
     for (unsigned depth = 0; depth <= queue->depth[log] && status == QS_GONE; depth++) {
@@ -577,7 +582,7 @@ enum qs_status pf_open_log(const struct qs_queue *queue, const struct qs_entry *
     return status;
 }
 
-/* --- the probe ------------------------------------------------------------------------------------------------------- */
+/* --- the probe ------------------------------------------------------------------------------------------ */
 
 /* Whether one of the first files in there begins as Postfix queue files do: a record of size or time. */
 static bool has_queue_file(TALLOC_CTX *scratch, int top, const char *name)
@@ -609,8 +614,8 @@ static bool has_queue_file(TALLOC_CTX *scratch, int top, const char *name)
             continue;
         struct pf_cursor cursor = pf_cursor_at(file, 0);
         struct pf_record record;
-        found = pf_record_next(&cursor, &record, NULL) == QS_OK && (record.type == 'C' || record.type == 'T') &&
-                record.data.len > 0;
+        found = pf_record_next(&cursor, &record, NULL) == QS_OK &&
+                (record.type == 'C' || record.type == 'T') && record.data.len > 0;
         for (size_t i = 0; found && i < record.data.len; i++)
             found = memchr(" 0123456789", record.data.ptr[i], sizeof " 0123456789" - 1) != NULL;
     }
@@ -635,7 +640,8 @@ bool pf_probe(TALLOC_CTX *parent, const char *queue_dir, const char **evidence)
         queues += i < PF_QUEUES;
     }
     if (queues > 0 && all >= ENOUGH) {
-        words = talloc_asprintf(parent, "%u directories named as Postfix names them (maildrop, incoming, active, ...)", all);
+        words = talloc_asprintf(
+            parent, "%u directories named as Postfix names them (maildrop, incoming, active, ...)", all);
     } else {
         TALLOC_CTX *scratch = talloc_new(NULL);
         for (unsigned i = 0; i < PF_QUEUES && words == NULL && all > 0; i++) {

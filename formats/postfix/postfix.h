@@ -5,8 +5,8 @@
 
 #include "qsurgeon/format.h"
 
-/* The directories below queue_directory that matter here. The messages' come first, in the order in which mail moves
- * through them, so that a walk rather meets a moving message twice than not at all. */
+/* The directories below queue_directory that matter here. The messages' come first, in the order in which
+ * mail moves through them, so that a walk rather meets a moving message twice than not at all. */
 enum pf_dir {
     PF_MAILDROP,
     PF_INCOMING,
@@ -24,8 +24,9 @@ enum pf_dir {
 
 const char *pf_dir_name(enum pf_dir dir);
 
-/* Queue IDs (Postfix src/global/mail_queue.h). Short: 5 hexadecimal digits of microseconds, then the inode number in
- * hexadecimal. Long: seconds (6 or more digits) and microseconds (4) in base 52, 'z', the inode number in base 51. */
+/* Queue IDs (Postfix src/global/mail_queue.h). Short: 5 hexadecimal digits of microseconds, then the inode
+ * number in hexadecimal. Long: seconds (6 or more digits) and microseconds (4) in base 52, 'z', the inode
+ * number in base 51. */
 enum {
     PF_ID_MIN = 6,
     PF_ID_MAX = 255,
@@ -54,8 +55,8 @@ bool pf_entry_path(const struct qs_entry *e, char *to, size_t size);
 /* Where a file of this ID belongs in a directory, hashed as that directory is: "defer/7/7A...". */
 bool pf_place_path(const struct qs_queue *queue, enum pf_dir dir, const char *id, char *to, size_t size);
 const char *pf_queue_root(const struct qs_queue *queue);
-/* Opens the message's file where the entry says; when it is not there, wherever else in the queue its inode is now, and
- * e follows. Sets e->inode. */
+/* Opens the message's file where the entry says; when it is not there, wherever else in the queue its
+ * inode is now, and e follows. Sets e->inode. */
 enum qs_status pf_open_message(const struct qs_queue *queue, struct qs_entry *e, struct qs_file *file,
                                struct qs_error *err) QS_MUST_CHECK;
 /* Opens the message's log (PF_DEFER, PF_BOUNCE or PF_TRACE). QS_GONE: it has none. */
@@ -75,30 +76,36 @@ enum qs_status pf_next(struct qs_queue *queue, struct qs_entry *e, struct qs_err
 /* The envelope and the content of a message. */
 enum qs_status pf_read(const struct qs_queue *queue, struct qs_entry *e, struct qs_reader *reader,
                        struct qs_envelope *out, struct qs_error *err) QS_MUST_CHECK;
-enum qs_status pf_content(const struct qs_queue *queue, const struct qs_entry *e, struct qs_reader *reader, size_t cap,
-                          struct qs_span *out, bool *whole, struct qs_error *err) QS_MUST_CHECK;
+enum qs_status pf_content(const struct qs_queue *queue, const struct qs_entry *e, struct qs_reader *reader,
+                          size_t cap, struct qs_span *out, bool *whole, struct qs_error *err) QS_MUST_CHECK;
 
-/* The user number in the Received header that pickup(8) gives a local submission, "Received: by HOST (NAME, from userid
- * N)"; -1 when `head`, which begins with a header, has another. A user can forge such a header, but only below pickup's:
- * the newest one of a message that came without client attributes is true, unless a milter took pickup's away. */
+/* The user number in the Received header that pickup(8) gives a local submission, "Received: by HOST
+ * (NAME, from userid N)"; -1 when `head`, which begins with a header, has another. A user can forge such a
+ * header, but only below pickup's: the newest one of a message that came without client attributes is
+ * true, unless a milter took pickup's away. */
 int64_t pf_received_uid(struct qs_span head);
 
 /* What operations do to a message's files: struct qs_format has the contracts. */
-enum { PF_ACTIONS = 1 << QS_ACT_HOLD | 1 << QS_ACT_RELEASE | 1 << QS_ACT_PURGE | 1 << QS_ACT_DEFER | 1 << QS_ACT_EXPEDITE |
-                    1 << QS_ACT_REQUEUE | 1 << QS_ACT_DROP };
+enum {
+    PF_ACTIONS = 1 << QS_ACT_HOLD | 1 << QS_ACT_RELEASE | 1 << QS_ACT_PURGE | 1 << QS_ACT_DEFER |
+                 1 << QS_ACT_EXPEDITE | 1 << QS_ACT_REQUEUE | 1 << QS_ACT_DROP
+};
 bool pf_path(const struct qs_queue *queue, const struct qs_entry *e, char *to, size_t size);
 enum qs_lock_rule pf_lock_rule(const struct qs_queue *queue, const struct qs_entry *e);
 enum qs_status pf_steps(TALLOC_CTX *parent, const struct qs_queue *queue, const struct qs_entry *e,
-                        struct qs_reader *reader, const struct qs_envelope *envelope, const struct qs_surgery *what,
-                        struct qs_step **list, size_t *count, struct qs_error *err) QS_MUST_CHECK;
-enum qs_status pf_wake(TALLOC_CTX *parent, const struct qs_queue *queue, enum qs_action action, struct qs_wake **wake,
-                       size_t *count, struct qs_error *err) QS_MUST_CHECK;
-enum qs_status pf_owner(const struct qs_queue *queue, uid_t *uid, gid_t *gid, struct qs_error *err) QS_MUST_CHECK;
+                        struct qs_reader *reader, const struct qs_envelope *envelope,
+                        const struct qs_surgery *what, struct qs_step **list, size_t *count,
+                        struct qs_error *err) QS_MUST_CHECK;
+enum qs_status pf_wake(TALLOC_CTX *parent, const struct qs_queue *queue, enum qs_action action,
+                       struct qs_wake **wake, size_t *count, struct qs_error *err) QS_MUST_CHECK;
+enum qs_status pf_owner(const struct qs_queue *queue, uid_t *uid, gid_t *gid,
+                        struct qs_error *err) QS_MUST_CHECK;
 
 /* The installed Postfix. */
-enum qs_status pf_discover(TALLOC_CTX *parent, const struct qs_place *place, struct qs_instance ***list, size_t *count,
-                           struct qs_error *err) QS_MUST_CHECK;
-enum qs_status pf_site(const struct qs_instance *instance, struct qs_site *site, struct qs_error *err) QS_MUST_CHECK;
+enum qs_status pf_discover(TALLOC_CTX *parent, const struct qs_place *place, struct qs_instance ***list,
+                           size_t *count, struct qs_error *err) QS_MUST_CHECK;
+enum qs_status pf_site(const struct qs_instance *instance, struct qs_site *site,
+                       struct qs_error *err) QS_MUST_CHECK;
 
 extern const struct qs_format qs_format_postfix;
 

@@ -29,12 +29,13 @@ static enum qs_status bytes_at(struct pf_cursor *cursor, uint64_t offset, size_t
 
 static enum qs_status cut_off(const struct pf_record *record, struct qs_error *err)
 {
-    return qs_fail(err, QS_DATA, "offset %llu: the file ends inside a record", (unsigned long long)record->offset);
+    return qs_fail(err, QS_DATA, "offset %llu: the file ends inside a record",
+                   (unsigned long long)record->offset);
 }
 
 /* One record as it stands there. *whole is its length with type and length bytes. */
-static enum qs_status read_raw(struct pf_cursor *cursor, uint64_t offset, struct pf_record *out, size_t *whole,
-                               struct qs_error *err)
+static enum qs_status read_raw(struct pf_cursor *cursor, uint64_t offset, struct pf_record *out,
+                               size_t *whole, struct qs_error *err)
 {
     struct pf_record record = {.offset = offset};
     struct qs_span at;
