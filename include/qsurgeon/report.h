@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What people and programs read. Text is for people and may change; JSON is the contract.
  *
- * Every function writes to `out` and gives QS_IO when that failed. Nothing raw leaves: control characters, bidi overrides,
- * invisible characters and invalid UTF-8 are escaped in every form of output. JSON is pure ASCII, one object a line;
- * bytes that are no UTF-8 stand in it as U+FFFD. What is shown does not depend on the order of the messages in the scan.
- * `selected` marks the messages meant (qs_select); NULL: all. */
+ * Every function writes to `out` and gives QS_IO when that failed. Nothing raw leaves: control characters,
+ * bidi overrides, invisible characters and invalid UTF-8 are escaped in every form of output. JSON is pure
+ * ASCII, one object a line; bytes that are no UTF-8 stand in it as U+FFFD. What is shown does not depend on
+ * the order of the messages in the scan. `selected` marks the messages meant (qs_select); NULL: all. */
 #ifndef QSURGEON_REPORT_H
 #define QSURGEON_REPORT_H
 
@@ -23,7 +23,7 @@ struct qs_style {
     bool problems;                  /* list every problem */
     unsigned top;                   /* rows of clusters, domains, sources; 0: as many as fit sensibly */
     const char *program;            /* how to call this program again on the same queue, quoted for a shell */
-    const char *selection;          /* the options that select, but --verdict: "" or each with a blank before it */
+    const char *selection; /* the options that select, but --verdict: "" or each with a blank before it */
 };
 
 /* `text` as one word for a POSIX shell: a child of parent. NULL: out of memory. */
@@ -35,8 +35,8 @@ enum qs_status qs_report_triage_text(FILE *out, const struct qs_view *view, cons
 enum qs_status qs_report_triage_json(FILE *out, const struct qs_view *view, const uint8_t *selected,
                                      const struct qs_style *style, struct qs_error *err) QS_MUST_CHECK;
 
-/* A line a message, ordered by instance, arrival, queue ID. JSON has the evidence with style->explain. CSV is RFC 4180
- * with CRLF; text cells that a spreadsheet would run get a leading apostrophe. */
+/* A line a message, ordered by instance, arrival, queue ID. JSON has the evidence with style->explain. CSV is
+ * RFC 4180 with CRLF; text cells that a spreadsheet would run get a leading apostrophe. */
 enum qs_status qs_report_list_text(FILE *out, const struct qs_view *view, const uint8_t *selected,
                                    const struct qs_style *style, struct qs_error *err) QS_MUST_CHECK;
 enum qs_status qs_report_list_json(FILE *out, const struct qs_view *view, const uint8_t *selected,
@@ -48,8 +48,8 @@ enum qs_status qs_report_list_ids(FILE *out, const struct qs_view *view, const u
 
 struct qs_envelope;
 struct qs_decoded;
-/* One message: envelope, recipients with their last results, header, decoded text, evidence with its sum. envelope and
- * decoded are NULL for a saved scan, and when the message left the queue meanwhile. */
+/* One message: envelope, recipients with their last results, header, decoded text, evidence with its sum.
+ * envelope and decoded are NULL for a saved scan, and when the message left the queue meanwhile. */
 enum qs_status qs_report_show_text(FILE *out, const struct qs_view *view, uint32_t message,
                                    const struct qs_envelope *envelope, const struct qs_decoded *decoded,
                                    const struct qs_style *style, struct qs_error *err) QS_MUST_CHECK;
@@ -66,22 +66,25 @@ enum qs_status qs_report_raw_text(FILE *out, struct qs_span content, const struc
                                   struct qs_error *err) QS_MUST_CHECK;
 
 /* Age by domain in minutes since arrival, what qshape(1) shows: of recipients that wait, or of senders. */
-enum qs_status qs_report_shape_text(FILE *out, const struct qs_view *view, const uint8_t *selected, bool by_sender,
-                                    const struct qs_style *style, struct qs_error *err) QS_MUST_CHECK;
-enum qs_status qs_report_shape_json(FILE *out, const struct qs_view *view, const uint8_t *selected, bool by_sender,
+enum qs_status qs_report_shape_text(FILE *out, const struct qs_view *view, const uint8_t *selected,
+                                    bool by_sender, const struct qs_style *style,
                                     struct qs_error *err) QS_MUST_CHECK;
+enum qs_status qs_report_shape_json(FILE *out, const struct qs_view *view, const uint8_t *selected,
+                                    bool by_sender, struct qs_error *err) QS_MUST_CHECK;
 
-/* Where the mail came in: clients by address and network (/24, /64), authenticated users, local users by number. */
+/* Where the mail came in: clients by address and network (/24, /64), authenticated users, local users by
+ * number. */
 enum qs_status qs_report_sources_text(FILE *out, const struct qs_view *view, const uint8_t *selected,
                                       const struct qs_style *style, struct qs_error *err) QS_MUST_CHECK;
 enum qs_status qs_report_sources_json(FILE *out, const struct qs_view *view, const uint8_t *selected,
                                       struct qs_error *err) QS_MUST_CHECK;
 
-/* The rows of a query as they come from qs_sql: give qs_report_row as the sink and the object as its data, then end it.
- * `out` and `style` must outlive it. NULL: out of memory. */
+/* The rows of a query as they come from qs_sql: give qs_report_row as the sink and the object as its data,
+ * then end it. `out` and `style` must outlive it. NULL: out of memory. */
 enum qs_rows_form { QS_ROWS_TEXT, QS_ROWS_JSON, QS_ROWS_CSV };
 struct qs_rows;
-struct qs_rows *qs_rows_new(TALLOC_CTX *parent, FILE *out, enum qs_rows_form form, const struct qs_style *style);
+struct qs_rows *qs_rows_new(TALLOC_CTX *parent, FILE *out, enum qs_rows_form form,
+                            const struct qs_style *style);
 bool qs_report_row(void *rows, const struct qs_row *row);
 enum qs_status qs_rows_end(struct qs_rows *rows, struct qs_error *err) QS_MUST_CHECK;
 

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A command of the program. To add one: a file cmd_<name>.c that ends with its entry, the entry in main.c,
+ * its options in options.c, a section in README.md; tests/cli compares the last two with the program. */
+#ifndef QSURGEON_CLI_CLI_H
+#define QSURGEON_CLI_CLI_H
+
+#include <stdio.h>
+
+#include "options.h"
+#include "qsurgeon/report.h"
+
+/* One run of a command. */
+struct qs_call {
+    TALLOC_CTX *memory;
+    const struct qs_options *options;
+    struct qs_style style;
+    FILE *out;
+    bool left_out;                  /* some messages could not be had: exit code 2 */
+    bool no_permission;             /* some files could not be read for want of a privilege: exit code 77 */
+};
+
+struct qs_command {
+    const char *name;
+    const char *summary;
+    const char *arguments;          /* "" or as in "ID|C-NAME..." */
+    size_t least, most;             /* number of arguments; SIZE_MAX: any */
+    bool selects;                   /* takes the options of a selection */
+    uint64_t options;               /* bit set of 1 << enum qs_option_id: its own */
+    const char *description;        /* for `help COMMAND`: lines, or "" */
+    enum qs_status (*run)(struct qs_call *call, struct qs_error *err);
+};
+
+extern const struct qs_command qs_cmd_triage, qs_cmd_list, qs_cmd_show, qs_cmd_shape, qs_cmd_sources,
+    qs_cmd_sql, qs_cmd_save;
+
+/* A line on standard error that does not end the run. */
+void qs_complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+#endif

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The command line: one table of options feeds parsing, help and the test that compares the README with the
+ * program. */
+#ifndef QSURGEON_CLI_OPTIONS_H
+#define QSURGEON_CLI_OPTIONS_H
+
+#include <stdio.h>
+
+#include "qsurgeon/select.h"
+
+enum qs_option_id {
+    /* where to look: for every command */
+    QS_OPT_MTA,
+    QS_OPT_QUEUE_DIR,
+    QS_OPT_CONFIG,
+    QS_OPT_FROM,
+    QS_OPT_THREADS,
+    QS_OPT_HELP,
+    QS_OPT_VERSION,
+    /* selection */
+    QS_OPT_ID,
+    QS_OPT_VERDICT,
+    QS_OPT_CLUSTER,
+    QS_OPT_CAUSE,
+    QS_OPT_SENDER,
+    QS_OPT_RECIPIENT,
+    QS_OPT_CLIENT,
+    QS_OPT_SUBJECT,
+    QS_OPT_QUEUE,
+    QS_OPT_OLDER,
+    QS_OPT_YOUNGER,
+    QS_OPT_LARGER,
+    QS_OPT_SMALLER,
+    QS_OPT_LIKE,
+    QS_OPT_WHERE,
+    /* of single commands */
+    QS_OPT_JSON,
+    QS_OPT_CSV,
+    QS_OPT_IDS,
+    QS_OPT_EXPLAIN,
+    QS_OPT_PROBLEMS,
+    QS_OPT_TOP,
+    QS_OPT_PARTIAL,
+    QS_OPT_RAW,
+    QS_OPT_SENDERS,
+    QS_OPT_SCHEMA,
+    QS_OPT_REPLACE,
+};
+enum { QS_OPTIONS = QS_OPT_REPLACE + 1 };
+#define QS_OPTION(id) (UINT64_C(1) << (id))
+
+struct qs_command;
+
+struct qs_options {
+    const struct qs_command *command;
+    bool help, version;
+    const char *mta, *queue_dir, *config;
+    char **from; size_t from_count;
+    unsigned threads, top;
+    struct qs_selection *selection;
+    bool json, csv, ids, explain, problems, partial, raw, senders, schema, replace;
+    char **arguments; size_t argument_count;
+    char *program;                  /* this program and where it looks, quoted for a shell */
+    char *selection_words; /* the selection, but --verdict, quoted: "" or with a blank before each word */
+};
+
+/* Parses the command line. Reads standard input for `--id -`. QS_USAGE: one line that says what is wrong.
+ * QS_NOMEM. */
+enum qs_status qs_options_parse(TALLOC_CTX *parent, int argc, char **argv, struct qs_options **out,
+                                struct qs_error *err) QS_MUST_CHECK;
+
+/* The commands in the order of the help text; of main.c. */
+extern const struct qs_command *const qs_commands[];
+extern const size_t qs_command_count;
+
+/* What the program says of itself: all, or one command. */
+void qs_help(FILE *out);
+void qs_help_command(FILE *out, const struct qs_command *command);
+
+#endif

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From options to a view: see session.h. */
+#include "session.h"
+
+#include <inttypes.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "qsurgeon/format.h"
+
+static const double progress_after = 1.0, progress_every = 0.25, picture_after = 1.5;
+
+static double seconds_now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+struct progress {
+    double begin, shown;
+    bool terminal;                  /* standard error is one */
+    bool line;                      /* a progress line stands there */
+    bool want_picture;
+};
+
+static void clear_line(struct progress *p)
+{
+    if (p->line)
+        fputs("\r\033[K", stderr);
+    p->line = false;
+}
+
+/* For qs_scan_run: false pauses the scan. */
+static bool on_progress(void *data, uint64_t done, uint64_t listed)
+{
+    struct progress *p = data;
+    double now = seconds_now(), elapsed = now - p->begin;
+    /* not when the scan is nearly over anyway */
+    if (p->want_picture && elapsed >= picture_after && done > 0 && done < listed / 10 * 8) {
+        p->want_picture = false;
+        return false;
+    }
+    if (p->terminal && elapsed >= progress_after && now - p->shown >= progress_every) {
+        fprintf(stderr, "\rreading: %" PRIu64 " of %" PRIu64 " messages (%.0f%%)\033[K", done, listed,
+                listed ? 100.0 * (double)done / (double)listed : 100.0);
+        fflush(stderr);
+        p->line = true;
+        p->shown = now;
+    }
+    return true;
+}
+
+/* Clusters, verdicts and selection of what is read: children of parent. */
+static enum qs_status judge(TALLOC_CTX *parent, const struct qs_options *options, const struct qs_site *site,
+                            struct qs_session *session, struct qs_error *err)
+{
+    struct qs_view *view = &session->view;
+    uint32_t count = 0;
+    enum qs_status status = qs_cluster(parent, view->scan, &view->clusters, err);
+    if (status == QS_OK)
+        status = qs_judge(parent, view->scan, view->clusters, site, view->now, &view->judgement, err);
+    session->selected = NULL;
+    if (status == QS_OK && !qs_selection_all(options->selection))
+        status = qs_select(parent, view, options->selection, &session->selected, &count, err);
+    return status;
+}
+
+static enum qs_status partial_picture(struct qs_call *call, struct qs_session *session,
+                                      const struct qs_site *site, qs_picture picture, void *data,
+                                      struct qs_error *err)
+{
+    TALLOC_CTX *scratch = talloc_new(NULL);
+    struct qs_session so_far = *session;
+    so_far.view.partial = true;
+    enum qs_status status = judge(scratch, call->options, site, &so_far, err);
+    if (status == QS_USAGE)         /* a cluster that is not there yet */
+        status = QS_OK;
+    else if (status == QS_OK)
+        status = picture(call, data, &so_far, err);
+    talloc_free(scratch);
+    return status;
+}
+
+static enum qs_status load_saved(struct qs_call *call, struct qs_session *session, struct qs_site *site,
+                                 struct qs_error *err)
+{
+    enum qs_status status = QS_OK;
+    for (size_t i = 0; status == QS_OK && i < call->options->from_count; i++) {
+        int64_t taken = 0;
+        status = qs_load(session->view.scan, site, call->options->from[i], &taken, err);
+        if (status == QS_OK && (i == 0 || taken > session->view.now))
+            session->view.now = taken;
+    }
+    return status;
+}
+
+static enum qs_status open_queues(struct qs_call *call, struct qs_session *session, struct qs_site *site,
+                                  struct qs_error *err)
+{
+    const struct qs_options *options = call->options;
+    const struct qs_place place = {options->queue_dir, options->config};
+    struct qs_instance **list = NULL;
+    size_t count = 0;
+    enum qs_status status = qs_format_discover(call->memory, options->mta, &place, &list, &count, err);
+    for (size_t i = 0; status == QS_OK && i < count; i++) {
+        struct qs_queue *queue = NULL;
+        status = list[i]->format->open(call->memory, list[i], &queue, err);
+        if (status == QS_OK)
+            status = list[i]->format->site(list[i], site, err);
+        if (status == QS_OK)
+            status = qs_scan_add(session->view.scan, list[i], queue, err);
+    }
+    return status;
+}
+
+/* What could not be read for want of a privilege: said once, whatever the report shows of it. */
+static enum qs_status check_permission(struct qs_call *call, const struct qs_scan *scan, struct qs_error *err)
+{
+    const struct qs_problem *first = NULL;
+    if (!scan->totals.no_permission)
+        return QS_OK;
+    for (size_t i = 0; i < scan->problem_count && !first; i++)
+        if (scan->problems[i].status == QS_NOPERM)
+            first = &scan->problems[i];
+    if (!scan->count)
+        return qs_fail(err, QS_NOPERM, "%s: %s", first ? first->where : "queue",
+                       first ? first->text : "a privilege is missing");
+    call->no_permission = true;
+    qs_complain("%" PRIu64 " files or directories cannot be read; the first: %s: %s",
+                scan->totals.no_permission, first ? first->where : "", first ? first->text : "");
+    return QS_OK;
+}
+
+static enum qs_status read_all(struct qs_call *call, struct qs_session *session, const struct qs_site *site,
+                               struct progress *progress, qs_picture picture, void *data,
+                               struct qs_error *err)
+{
+    enum qs_status status;
+    while ((status = qs_scan_run(session->view.scan, on_progress, progress, err)) == QS_BUSY) {
+        clear_line(progress);
+        status = partial_picture(call, session, site, picture, data, err);
+        if (status != QS_OK)
+            break;
+    }
+    clear_line(progress);
+    return status;
+}
+
+enum qs_status qs_session_open(struct qs_call *call, bool detail, qs_picture picture, void *data,
+                               struct qs_session **out, struct qs_error *err)
+{
+    const struct qs_scan_options how = {.threads = call->options->threads, .detail = detail};
+    struct qs_session *session = talloc_zero(call->memory, struct qs_session);
+    struct qs_site *site = qs_site_new(call->memory);
+    struct progress progress = {
+        .begin = seconds_now(), .terminal = isatty(STDERR_FILENO), .want_picture = picture};
+    enum qs_status status;
+    if (!session || !site || !(session->view.scan = qs_scan_new(call->memory, &how)))
+        return qs_fail(err, QS_NOMEM, "out of memory");
+    session->view.now = time(NULL);
+    if (call->options->from_count) {
+        status = load_saved(call, session, site, err);
+    } else {
+        status = open_queues(call, session, site, err);
+        if (status == QS_OK)
+            status = read_all(call, session, site, &progress, picture, data, err);
+        if (status == QS_OK)
+            status = check_permission(call, session->view.scan, err);
+    }
+    if (status == QS_OK)
+        status = judge(call->memory, call->options, site, session, err);
+    if (status == QS_OK)
+        *out = session;
+    return status;
+}
+
+uint32_t qs_session_group(const struct qs_session *session, const char *name)
+{
+    const struct qs_judgement *judgement = session->view.judgement;
+    for (uint32_t g = 0; g < judgement->group_count; g++)
+        if (strcmp(judgement->group[g].name, name) == 0)
+            return g;
+    return UINT32_MAX;
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From options to a view: find the queues, read them, cluster, judge, select. */
+#ifndef QSURGEON_CLI_SESSION_H
+#define QSURGEON_CLI_SESSION_H
+
+#include "cli.h"
+
+struct qs_session {
+    struct qs_view view;
+    uint8_t *selected;              /* NULL: everything */
+};
+
+/* Shows what is there so far; view.partial is true. */
+typedef enum qs_status (*qs_picture)(struct qs_call *call, void *data, const struct qs_session *session,
+                                     struct qs_error *err);
+
+/* Everything that a command needs before it prints, under call->memory. With `picture`, the scan is
+ * interrupted once, when it takes long. `detail` as in qs_scan_options. */
+enum qs_status qs_session_open(struct qs_call *call, bool detail, qs_picture picture, void *data,
+                               struct qs_session **out, struct qs_error *err) QS_MUST_CHECK;
+
+/* The group of this name, or UINT32_MAX. */
+uint32_t qs_session_group(const struct qs_session *session, const char *name);
+
+#endif

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What to type next, and what to know before: see summary.h. Words only; nothing here is ever run by this
+ * program. */
+#include "print.h"
+#include "summary.h"
+
+#include <string.h>
+
+char *qs_shell_word(TALLOC_CTX *parent, const char *text)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@%+=:,./-";
+    if (text[0] && text[strspn(text, plain)] == '\0')
+        return talloc_strdup(parent, text);
+    char *word = talloc_strdup(parent, "'");
+    while (word && *text) {
+        size_t n = strcspn(text, "'");
+        word = talloc_strndup_append_buffer(word, text, n);
+        text += n;
+        if (word && *text == '\'') {
+            word = talloc_strdup_append_buffer(word, "'\\''");
+            text++;
+        }
+    }
+    return word ? talloc_strdup_append_buffer(word, "'") : NULL;
+}
+
+static bool guilty(enum qs_verdict verdict)
+{
+    return verdict == QS_STORM || verdict == QS_BACKSCATTER;
+}
+
+/* The largest group of the summary that is guilty, or else unsure; NULL: none. */
+static const struct qs_group *worst(const struct qs_view *view, const struct qs_summary *summary)
+{
+    const struct qs_group *unsure = NULL;
+    for (uint32_t i = 0; i < summary->group_count; i++) {
+        const struct qs_group *group = &view->judgement->group[summary->group[i].group];
+        if (guilty((enum qs_verdict)group->verdict))
+            return group;
+        if (group->verdict == QS_UNSURE && !unsure)
+            unsure = group;
+    }
+    return unsure;
+}
+
+struct advisor {
+    TALLOC_CTX *parent;
+    const struct qs_style *style;
+    struct qs_advice *list;
+    size_t count;
+    bool failed;
+};
+
+static void advise(struct advisor *a, const char *why, char *command)
+{
+    struct qs_advice *grown = talloc_realloc(a->parent, a->list, struct qs_advice, (unsigned)a->count + 1);
+    if (!grown || !command) {
+        a->failed = true;
+        return;
+    }
+    a->list = grown;
+    a->list[a->count++] = (struct qs_advice){why, command};
+}
+
+/* The MTA's own command that takes the queue IDs on standard input; NULL: there is none for an offline copy.
+ */
+static char *mta_command(TALLOC_CTX *parent, const struct qs_instance *instance, bool hold)
+{
+    if (!instance || !instance->config)
+        return NULL;
+    char *config = qs_shell_word(parent, instance->config);
+    if (!config)
+        return NULL;
+    if (strcmp(instance->format->name, "postfix") == 0)
+        return strcmp(config, "/etc/postfix") == 0
+            ? talloc_asprintf(parent, "postsuper %s -", hold ? "-h" : "-H")
+            : talloc_asprintf(parent, "postsuper -c %s %s -", config, hold ? "-h" : "-H");
+    /* sendmail matches IDs by -qI, as many as stand on its command line */
+    return talloc_asprintf(parent, "sed s/^/-qI/ | xargs -n 100 sendmail%s%s %s",
+                           strcmp(config, "/etc/mail/sendmail.cf") == 0 ? "" : " -C ",
+                           strcmp(config, "/etc/mail/sendmail.cf") == 0 ? "" : config,
+                           hold ? "-Qstorm" : "-qQ -Q");
+}
+
+/* One line for each queue of this machine that holds what is to be moved. */
+static void advise_move(struct advisor *a, const struct qs_view *view, const char *verdicts, bool hold)
+{
+    for (size_t q = 0; q < view->scan->queue_count; q++) {
+        const struct qs_instance *instance = view->scan->queues[q].instance;
+        char *command = mta_command(a->parent, instance, hold);
+        char *queue = instance ? qs_shell_word(a->parent, instance->queue_dir) : NULL;
+        bool several = view->scan->queue_count > 1;
+        if (!command || !queue)
+            continue;
+        advise(a, hold ? "hold it" : "let it go again",
+               talloc_asprintf(a->parent, "%s%s%s list --verdict %s%s --ids | %s", a->style->program,
+                               several ? " --queue " : "", several ? queue : "", verdicts,
+                               a->style->selection, command));
+    }
+}
+
+enum qs_status qs_advise(TALLOC_CTX *parent, const struct qs_view *view, const struct qs_summary *summary,
+                         const struct qs_style *style, struct qs_advice **list, size_t *count,
+                         struct qs_error *err)
+{
+    struct advisor a = {.parent = parent, .style = style};
+    const struct qs_sum *storm = &summary->of[QS_STORM], *backscatter = &summary->of[QS_BACKSCATTER];
+    uint64_t found = storm->messages + backscatter->messages, held = storm->held + backscatter->held;
+    const char *verdicts = !backscatter->messages ? "storm"
+                           : !storm->messages     ? "backscatter"
+                                                  : "storm,backscatter";
+    const struct qs_group *group = worst(view, summary);
+
+    if (group) {
+        advise(&a, "why", talloc_asprintf(parent, "%s triage --explain %s%s", style->program, group->name,
+                                          style->selection));
+        advise(&a, "look at it", talloc_asprintf(parent, "%s show %s", style->program, group->name));
+    } else if (found) {
+        advise(&a, "look at it", talloc_asprintf(parent, "%s list --verdict %s%s", style->program, verdicts,
+                                                 style->selection));
+    }
+    if (found > held)
+        advise_move(&a, view, verdicts, true);
+    else if (found)
+        advise_move(&a, view, verdicts, false);
+    if (a.failed)
+        return qs_fail(err, QS_NOMEM, "out of memory");
+    *list = a.list;
+    *count = a.count;
+    return QS_OK;
+}
+
+enum qs_status qs_warn(TALLOC_CTX *parent, const struct qs_view *view, const struct qs_summary *summary,
+                       char ***list, size_t *count, struct qs_error *err)
+{
+    const struct qs_scan_totals *totals = &view->scan->totals;
+    uint64_t found = summary->of[QS_STORM].messages + summary->of[QS_BACKSCATTER].messages;
+    uint64_t held = summary->of[QS_STORM].held + summary->of[QS_BACKSCATTER].held;
+    uint64_t unsure = summary->of[QS_UNSURE].messages;
+    char **line = talloc_array(parent, char *, 4);
+    char number[32], whole[32], words[64];
+    size_t n = 0;
+    bool ok = line != NULL;
+
+    if (ok && view->partial)
+        ok = (line[n++] = talloc_asprintf(parent, "PARTIAL: %s of %s messages are read so far.",
+                                          qs_number(number, view->scan->count),
+                                          qs_number(whole, totals->listed))) != NULL;
+    if (ok && totals->unreadable)
+        ok = (line[n++] =
+                  talloc_asprintf(parent, "%s could not be read and %s not counted above: see --problems.",
+                                  qs_plural(words, totals->unreadable, "file", "files"),
+                                  totals->unreadable == 1 ? "is" : "are")) != NULL;
+    if (ok && found && unsure)
+        ok = (line[n++] = talloc_asprintf(parent, "%s unsure: look first; the commands below leave %s alone.",
+                                          qs_plural(words, unsure, "message is", "messages are"),
+                                          unsure == 1 ? "it" : "them")) != NULL;
+    if (ok && found && held == found)
+        ok = (line[n++] = talloc_asprintf(parent, "All storm and backscatter is on hold already.")) != NULL;
+    if (!ok)
+        return qs_fail(err, QS_NOMEM, "out of memory");
+    *list = line;
+    *count = n;
+    return QS_OK;
+}
