@@ -57,9 +57,12 @@ PYTHON
 }
 
 export ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 UBSAN_OPTIONS=print_stacktrace=1
-build gcc-asan -DCMAKE_C_COMPILER=gcc -DQS_SANITIZE=ON -DCMAKE_BUILD_TYPE=RelWithDebInfo && sanitized=yes || sanitized=no
+asserts='-DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_C_FLAGS_RELWITHDEBINFO=-O1'      # and no -DNDEBUG
+# shellcheck disable=SC2086
+build gcc-asan -DCMAKE_C_COMPILER=gcc -DQS_SANITIZE=ON $asserts && sanitized=yes || sanitized=no
 build clang -DCMAKE_C_COMPILER=clang || true
-build gcc-tsan -DCMAKE_C_COMPILER=gcc -DQS_SANITIZE=thread -DCMAKE_BUILD_TYPE=RelWithDebInfo && threads=yes || threads=no
+# shellcheck disable=SC2086
+build gcc-tsan -DCMAKE_C_COMPILER=gcc -DQS_SANITIZE=thread $asserts && threads=yes || threads=no
 
 if [ "$sanitized" = yes ]; then
     echo "# unit tests"
