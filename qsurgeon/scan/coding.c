@@ -423,6 +423,15 @@ struct words {
     struct qs_span charset;
 };
 
+static bool same_name(struct qs_span a, struct qs_span b)
+{
+    size_t i = 0;
+    while (i < a.len && i < b.len && byte_lower(a.ptr[i]) == byte_lower(b.ptr[i])) {
+        i++;
+    }
+    return i == a.len && i == b.len;
+}
+
 static char *flush_words(struct words *w, char *to, char *limit)
 {
     to += charset_decode(to, (size_t)(limit - to), (struct qs_span){ w->raw, w->len }, charset_find(w->charset));
@@ -492,8 +501,7 @@ size_t header_decode(char *to, size_t size, struct qs_span raw)
             bool base64, odd = false;
             const char *next = encoded_word(p, end, &clear, &charset, &base64, &text);
             if (next != NULL) {
-                if (words.len > 0 && (sizeof(words.raw) - words.len < text.len || charset.len != words.charset.len
-                                      || memcmp(charset.ptr, words.charset.ptr, charset.len) != 0)) {
+                if (words.len > 0 && (sizeof(words.raw) - words.len < text.len || !same_name(charset, words.charset))) {
                     to = flush_words(&words, to, limit);
                 }
                 words.charset = charset;

@@ -5,7 +5,12 @@
 #include <gmime/gmime.h>
 #include <string.h>
 
-enum { DEPTH = 32 };            /* nested multiparts and messages that are followed */
+#include "coding.h"
+
+enum {
+    DEPTH = 32,                 /* nested multiparts and messages that are followed */
+    PARTS = 1000,               /* leaf parts that are told about */
+};
 
 void qs_decode_init(void)
 {
@@ -39,6 +44,30 @@ static void *hold(TALLOC_CTX *parent, void *object)
     return object;
 }
 
+/* Header bytes without a charset are UTF-8 or, failing that, windows-1252, as mail readers take them. */
+struct options {
+    GMimeParserOptions *options;
+};
+
+static int options_free(struct options *options)
+{
+    g_mime_parser_options_free(options->options);
+    return 0;
+}
+
+static GMimeParserOptions *options_new(TALLOC_CTX *parent)
+{
+    const char *fallback[] = { "utf-8", "windows-1252", NULL };
+    struct options *options = talloc(parent, struct options);
+    if (options == NULL) {
+        return NULL;
+    }
+    options->options = g_mime_parser_options_new();
+    talloc_set_destructor(options, options_free);
+    g_mime_parser_options_set_fallback_charsets(options->options, fallback);
+    return options->options;
+}
+
 /* A copy in talloc of text that GLib owns and is freed here. */
 static const char *adopt(TALLOC_CTX *parent, char *text)
 {
@@ -54,10 +83,41 @@ struct collector {
     bool nomem;
 };
 
+/* Whether the charset says no more than that the text is ASCII or UTF-8. */
+static bool is_universal(const char *charset)
+{
+    return charset == NULL || g_ascii_strcasecmp(charset, "us-ascii") == 0
+        || g_ascii_strcasecmp(charset, "utf-8") == 0;
+}
+
+/* The text of a part that is not what its charset says: UTF-8 where it is that, other bytes as windows-1252. NULL:
+ * its charset is right, or it cannot be read. */
+static const char *undeclared_text(TALLOC_CTX *parent, TALLOC_CTX *scratch, GMimePart *object)
+{
+    GMimeDataWrapper *content = g_mime_part_get_content(object);
+    GMimeStream *bytes = content == NULL ? NULL : hold(scratch, g_mime_stream_mem_new());
+    if (bytes == NULL || g_mime_data_wrapper_write_to_stream(content, bytes) < 0) {
+        return NULL;
+    }
+    GByteArray *raw = g_mime_stream_mem_get_byte_array(GMIME_STREAM_MEM(bytes));
+    if (raw->len == 0 || g_utf8_validate((const char *)raw->data, raw->len, NULL)) {
+        return NULL;
+    }
+    size_t size = (size_t)raw->len * CHARSET_GROWTH;
+    char *text = talloc_size(scratch, size);
+    struct charset universal = { CHARSET_UTF8, 0 };
+    size_t n = text == NULL ? 0 : charset_decode(text, size, (struct qs_span){ (char *)raw->data, raw->len }, universal);
+    return text == NULL ? NULL : talloc_strndup(parent, text, n);
+}
+
 static void add_leaf(struct collector *c, GMimePart *object, unsigned alternative, bool returned)
 {
     struct qs_decoded *out = c->out;
-    struct qs_decoded_part *grown = talloc_realloc(out, out->part, struct qs_decoded_part, out->part_count + 1);
+    if (out->part_count == PARTS) {
+        return;
+    }
+    unsigned count = (unsigned)out->part_count + 1;
+    struct qs_decoded_part *grown = talloc_realloc(out, out->part, struct qs_decoded_part, count);
     if (grown == NULL) {
         c->nomem = true;
         return;
@@ -78,10 +138,12 @@ static void add_leaf(struct collector *c, GMimePart *object, unsigned alternativ
         return;
     }
     if (GMIME_IS_TEXT_PART(object)) {
-        char *text = g_mime_text_part_get_text(GMIME_TEXT_PART(object));
-        char *valid = text == NULL ? NULL : g_utf8_make_valid(text, -1);
-        g_free(text);
-        part->text = adopt(out, valid);
+        part->text = is_universal(part->charset) ? undeclared_text(out, c->scratch, object) : NULL;
+        if (part->text == NULL) {
+            char *text = g_mime_text_part_get_text(GMIME_TEXT_PART(object));
+            part->text = text == NULL ? NULL : adopt(out, g_utf8_make_valid(text, -1));
+            g_free(text);
+        }
         part->size = part->text == NULL ? 0 : strlen(part->text);
         return;
     }
@@ -162,7 +224,12 @@ enum qs_status qs_decode(TALLOC_CTX *parent, struct qs_span content, struct qs_d
         status = qs_fail(err, QS_NOMEM, "out of memory");
         goto done;
     }
-    GMimeMessage *message = hold(scratch, g_mime_parser_construct_message(parser, NULL));
+    GMimeParserOptions *options = options_new(scratch);
+    if (options == NULL) {
+        status = qs_fail(err, QS_NOMEM, "out of memory");
+        goto done;
+    }
+    GMimeMessage *message = hold(scratch, g_mime_parser_construct_message(parser, options));
     if (message == NULL) {
         status = qs_fail(err, QS_DATA, "not a mail message");
         goto done;

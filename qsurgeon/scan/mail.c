@@ -53,6 +53,7 @@ struct frame {
 struct qs_mail_scanner {
     struct notice_index index;
     struct frame frame[QS_CAP_DEPTH];
+    char boundary[QS_CAP_DEPTH][BOUNDARY_BYTES];
     char host[QS_CAP_URLS][HOST_BYTES + 1];
     char subject[4096];
     char text[QS_CAP_TEXT];
@@ -257,7 +258,6 @@ static void parameters(struct part *part, const char *p, const char *end)
             part->charset = charset_find((struct qs_span){ value.ptr, n });
         } else if (IS(key, "boundary") && part->boundary.len == 0) {
             part->boundary = value;
-            part->boundary.len = value.len < BOUNDARY_BYTES ? value.len : BOUNDARY_BYTES;
         } else if (IS(key, "name") || IS(key, "filename")) {
             part->executable = part->executable || name_is_executable(value);
         } else if (IS(key, "report-type")) {
@@ -1025,6 +1025,22 @@ static void close_frames(struct walk *w, unsigned depth)
     }
 }
 
+/* The boundary as it stands in the delimiter lines: without line ends of a folded header and blanks at its end. */
+static struct qs_span clean_boundary(char *to, struct qs_span raw)
+{
+    raw = qs_span_trim(raw);
+    if (raw.len <= BOUNDARY_BYTES && memchr(raw.ptr, '\n', raw.len) == NULL) {
+        return raw;
+    }
+    size_t n = 0;
+    for (size_t i = 0; i < raw.len && n < BOUNDARY_BYTES; i++) {
+        if (raw.ptr[i] != '\n' && raw.ptr[i] != '\r') {
+            to[n++] = raw.ptr[i];
+        }
+    }
+    return (struct qs_span){ to, n };
+}
+
 /* The next delimiter line of an open multipart at or behind p, which is the beginning of a line. *level is the number
  * of its frame and *after what follows the line; NULL: none. */
 static const char *find_delimiter(const struct walk *w, const char *p, unsigned *level, bool *closing,
@@ -1081,8 +1097,8 @@ static void walk_parts(struct walk *w, const char *p)
             }
         }
         if (open) {
-            struct frame *f = &w->s->frame[w->depth++];
-            f->boundary = part.boundary;
+            struct frame *f = &w->s->frame[w->depth];
+            f->boundary = clean_boundary(w->s->boundary[w->depth++], part.boundary);
             f->group = part.group;
             f->html_done = f->waiting = false;
             add_structure(w, part.type + 1);
