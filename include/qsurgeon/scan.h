@@ -35,6 +35,7 @@ struct qs_returned {
     qs_sym by[QS_BY_KEPT];          /* hosts that took it over, by its Received fields, newest first; of more than
                                        fit, the newest QS_BY_NEWEST and the oldest */
     qs_sym client[QS_BY_KEPT];      /* client address in the same field, or 0 */
+    qs_sym name[QS_BY_KEPT];        /* and its name as that host looked it up, or 0 */
     uint32_t traits;
     uint32_t structure;
 };

@@ -345,7 +345,7 @@ static const struct part message_part = { .kind = KIND_MESSAGE };
 
 static void parse_received(struct qs_received *r, struct qs_span value)
 {
-    *r = (struct qs_received){ { NULL, 0 }, { NULL, 0 }, { NULL, 0 }, { NULL, 0 }, { NULL, 0 } };
+    *r = (struct qs_received){ .from = { NULL, 0 } };
     const char *p = value.ptr, *end = p + value.len;
     struct qs_span *want = NULL;
     unsigned inside = 0;        /* parentheses */
@@ -358,6 +358,9 @@ static void parse_received(struct qs_received *r, struct qs_span value)
             p++;
         } else if (c == ')') {
             inside -= inside > 0;
+            if (r->address.len == 0) {
+                r->name.len = 0;    /* was not in front of an address */
+            }
             p++;
         } else if (c == ';' && inside == 0) {
             break;              /* the date */
@@ -384,6 +387,9 @@ static void parse_received(struct qs_received *r, struct qs_span value)
                 }
             }
             if (inside > 0) {
+                if (bracket == NULL && r->address.len == 0 && r->by.ptr == NULL) {
+                    r->name = token;
+                }
                 continue;
             }
             if (want != NULL) {

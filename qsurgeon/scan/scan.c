@@ -297,8 +297,10 @@ static enum qs_status keep_returned(struct qs_scan_lens *lens, struct qs_span by
             kept--;
             memmove(&r->by[QS_BY_NEWEST], &r->by[QS_BY_NEWEST + 1], (kept - QS_BY_NEWEST) * sizeof *r->by);
             memmove(&r->client[QS_BY_NEWEST], &r->client[QS_BY_NEWEST + 1], (kept - QS_BY_NEWEST) * sizeof *r->client);
+            memmove(&r->name[QS_BY_NEWEST], &r->name[QS_BY_NEWEST + 1], (kept - QS_BY_NEWEST) * sizeof *r->name);
         }
         r->by[kept] = qs_intern_lower(scan->strings, mail->received[i].by);
+        r->name[kept] = qs_intern_lower(scan->strings, mail->received[i].name);
         r->client[kept++] = keep(scan, mail->received[i].address);
     }
     r->traits = mail->traits;
