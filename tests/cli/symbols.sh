@@ -13,7 +13,7 @@ everywhere='ato[fil] atoll strto(d|f|ld|l|ll|ul|ull|imax|umax|q|uq) v?f?scanf v?
     stpn?cpy v?sprintf gets system popen strtok tmpnam mktemp rand srand random localtime gmtime ctime asctime'
 below_report='_?exit _Exit quick_exit abort printf vprintf puts putchar putc fputc fputs fwrite v?fprintf v?dprintf perror
     syslog vsyslog errx? verrx? warnx? vwarnx? stdout stderr time gettimeofday clock clock_gettime ftime localtime_r
-    getenv secure_getenv setenv putenv unsetenv strerror'
+    getenv secure_getenv setenv putenv unsetenv'
 
 pattern() { # pattern NAMES: matches them also as the C library's checked and standard-dependent variants
     printf '^(__isoc[0-9]+_|__)?(%s)(_chk)?$' "$(echo "$1" | tr -s ' \n' '||' | sed 's/^|//; s/|$//')"
