@@ -67,7 +67,8 @@ got = listed("--mta", "sendmail", "--queue", queue)
 for message in got.values():
     message["waiting"] = pending(message)
 
-ours = {i: {"size": m["message_size"], "arrival": m["arrival_time"], "sender": m["sender"],
+ours = {i: {"size": m["message_size"], "arrival": m["arrival_time"],
+            "sender": "" if m["sender"] == "MAILER-DAEMON" else m["sender"],
             "recipients": m["waiting"], "quarantined": m["queue_name"] == "quarantine", "lost": m["queue_name"] == "lost"}
         for i, m in got.items()}
 fields_agree(f"{prefix}, by qf and df", want, ours, {
