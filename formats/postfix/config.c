@@ -604,6 +604,7 @@ const struct qs_format qs_format_postfix = {
     .path = pf_path,
     .lock_rule = pf_lock_rule,
     .steps = pf_steps,
+    .new_id = pf_new_id,
     .wake = pf_wake,
     .root = pf_queue_root,
     .owner = pf_owner,

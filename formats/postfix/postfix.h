@@ -91,6 +91,7 @@ enum {
                  1 << QS_ACT_EXPEDITE | 1 << QS_ACT_REQUEUE | 1 << QS_ACT_DROP
 };
 bool pf_path(const struct qs_queue *queue, const struct qs_entry *e, char *to, size_t size);
+bool pf_new_id(const struct qs_queue *queue, const char *old, uint64_t inode, char *to, size_t size);
 enum qs_lock_rule pf_lock_rule(const struct qs_queue *queue, const struct qs_entry *e);
 enum qs_status pf_steps(TALLOC_CTX *parent, const struct qs_queue *queue, const struct qs_entry *e,
                         struct qs_reader *reader, const struct qs_envelope *envelope,

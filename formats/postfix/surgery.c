@@ -44,6 +44,17 @@ enum qs_status pf_owner(const struct qs_queue *queue, uid_t *uid, gid_t *gid, st
     return QS_OK;
 }
 
+bool pf_new_id(const struct qs_queue *queue, const char *old, uint64_t inode, char *to, size_t size)
+{
+    (void)queue;
+    enum { USEC = 5 };          /* a short ID: its first five digits stay, so that it hashes to the same directory */
+    if (!pf_id_valid(qs_span_of(old)))
+        return false;
+    int length = pf_id_decode(old).long_form ? snprintf(to, size, "%s", old)
+                                             : snprintf(to, size, "%.*s%llX", USEC, old, (unsigned long long)inode);
+    return length > 0 && (size_t)length < size;
+}
+
 enum qs_status pf_wake(TALLOC_CTX *parent, const struct qs_queue *queue, enum qs_action action, struct qs_wake **wake,
                        size_t *count, struct qs_error *err)
 {

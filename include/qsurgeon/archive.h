@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Archives of purged messages: a pax tar in zstd, by libarchive. For each message a small metadata member `<n>.json`, then
- * its raw queue files `<n>/<path below the queue directory>`, each with its XXH3-128 digest in a pax keyword. The metadata
- * names the files that follow, so that any complete prefix of the archive yields every message that is complete in it. */
+ * its raw queue files `<n>/<path below the queue directory>`. The metadata names the files that follow, with size, mode, times
+ * and XXH3-128 digest, so that any complete prefix of the archive yields every message that is complete in it. The digests
+ * stand there and not in pax keywords, which would add a kilobyte of header to each file of a few kilobytes. */
 #ifndef QSURGEON_ARCHIVE_H
 #define QSURGEON_ARCHIVE_H
 

@@ -152,6 +152,10 @@ struct qs_format {
                             struct qs_reader *reader, const struct qs_envelope *envelope, const struct qs_surgery *what,
                             struct qs_step **list, size_t *count, struct qs_error *err);
 
+    /* The queue ID under which a message that had `old` may come back as a file with this inode number: the same, or one that
+     * fits the inode where the MTA's names hang on it. False: `old` is no ID of this MTA, or it does not fit. */
+    bool (*new_id)(const struct qs_queue *queue, const char *old, uint64_t inode, char *to, size_t size);
+
     /* What to poke once after a batch of `action`; *wake is a talloc array under parent, count may be 0. */
     enum qs_status (*wake)(TALLOC_CTX *parent, const struct qs_queue *queue, enum qs_action action,
                            struct qs_wake **wake, size_t *count, struct qs_error *err);

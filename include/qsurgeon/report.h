@@ -88,4 +88,20 @@ struct qs_rows *qs_rows_new(TALLOC_CTX *parent, FILE *out, enum qs_rows_form for
 bool qs_report_row(void *rows, const struct qs_row *row);
 enum qs_status qs_rows_end(struct qs_rows *rows, struct qs_error *err) QS_MUST_CHECK;
 
+/* Plans, results, runs. `commit` is the command that would perform the plan, NULL: none. `verb`: "purged", "undone". */
+struct qs_plan;
+struct qs_run;
+struct qs_run_result;
+enum qs_status qs_report_plan_text(FILE *out, const struct qs_view *view, const struct qs_plan *plan,
+                                   const struct qs_style *style, const char *commit, struct qs_error *err) QS_MUST_CHECK;
+enum qs_status qs_report_plan_json(FILE *out, const struct qs_view *view, const struct qs_plan *plan,
+                                   struct qs_error *err) QS_MUST_CHECK;
+enum qs_status qs_report_result_text(FILE *out, const struct qs_run_result *result, const char *verb,
+                                     const struct qs_style *style, struct qs_error *err) QS_MUST_CHECK;
+enum qs_status qs_report_result_json(FILE *out, const struct qs_run_result *result, const char *verb,
+                                     struct qs_error *err) QS_MUST_CHECK;
+enum qs_status qs_report_log_text(FILE *out, const struct qs_run *runs, size_t count, const struct qs_style *style,
+                                  struct qs_error *err) QS_MUST_CHECK;
+enum qs_status qs_report_log_json(FILE *out, const struct qs_run *runs, size_t count, struct qs_error *err) QS_MUST_CHECK;
+
 #endif

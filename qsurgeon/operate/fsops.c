@@ -480,36 +480,71 @@ static int open_parent(const char *path, const char **name)
     return open(slash == path ? "/" : slash ? parent : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
+void qs_fs_new_abandon(struct qs_fs_new *file)
+{
+    if (file->fd >= 0) {
+        close(file->fd);
+        (void)unlinkat(file->dir, file->temporary, 0);      /* ours: made by qs_fs_new_begin */
+    }
+    if (file->dir >= 0)
+        close(file->dir);
+    file->fd = file->dir = -1;
+}
+
+enum qs_status qs_fs_new_begin(const char *path, struct qs_fs_new *file, struct qs_error *err)
+{
+    const char *name = NULL;
+    *file = (struct qs_fs_new){.fd = -1, .dir = open_parent(path, &name)};
+    if (file->dir < 0)
+        return qs_fail_errno(err, errno, "%s", path);
+    enum qs_status status = QS_OK;
+    int length = snprintf(file->name, sizeof file->name, "%s", name);
+    if (length <= 0 || length >= (int)sizeof file->name || !component_ok(qs_span_of(name)))
+        status = qs_fail(err, QS_USAGE, "%s: not a usable file name", path);
+    else if (faccessat(file->dir, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+        status = qs_fail(err, QS_USAGE, "%s exists already", path);
+    if (status == QS_OK) {
+        snprintf(file->temporary, sizeof file->temporary, ".%s.new", file->name);
+        file->fd = openat(file->dir, file->temporary, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+        if (file->fd < 0)
+            status = qs_fail_errno(err, errno, "%s", path);
+    }
+    if (status != QS_OK)
+        qs_fs_new_abandon(file);
+    return status;
+}
+
+enum qs_status qs_fs_new_finish(struct qs_fs_new *file, struct qs_error *err)
+{
+    enum qs_status status = QS_OK;
+    if (fsync(file->fd) != 0)
+        status = qs_fail_errno(err, errno, "%s", file->name);
+    else if (renameat2(file->dir, file->temporary, file->dir, file->name, RENAME_NOREPLACE) != 0)
+        status = errno == EEXIST ? qs_fail(err, QS_USAGE, "%s exists already", file->name)
+                                 : qs_fail_errno(err, errno, "%s", file->name);
+    if (status != QS_OK) {
+        qs_fs_new_abandon(file);
+        return status;
+    }
+    if (fsync(file->dir) != 0)
+        status = qs_fail_errno(err, errno, "%s", file->name);
+    if (close(file->fd) != 0 && status == QS_OK)
+        status = qs_fail_errno(err, errno, "%s", file->name);
+    close(file->dir);
+    file->fd = file->dir = -1;
+    return status;
+}
+
 enum qs_status qs_fs_write_new(const char *path, struct qs_span data, struct qs_error *err)
 {
-    char temporary[PATH_LONGEST];
-    const char *name = NULL;
-    int dir = open_parent(path, &name);
-    if (dir < 0)
-        return qs_fail_errno(err, errno, "%s", path);
-    int length = snprintf(temporary, sizeof temporary, ".%s.new", name);
-    int fd = -1;
-    enum qs_status status = QS_OK;
-    if (length < 0 || length >= (int)sizeof temporary)
-        status = qs_fail(err, QS_USAGE, "%s: the name is too long", path);
-    else if (faccessat(dir, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
-        status = qs_fail(err, QS_USAGE, "%s exists already", path);
-    else if ((fd = openat(dir, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600)) < 0)
-        status = qs_fail_errno(err, errno, "%s", path);
-    if (status == QS_OK) {
-        if (!write_all(fd, data) || fsync(fd) != 0)
-            status = qs_fail_errno(err, errno, "%s", path);
-        else if (renameat2(dir, temporary, dir, name, RENAME_NOREPLACE) != 0)
-            status = errno == EEXIST ? qs_fail(err, QS_USAGE, "%s exists already", path)
-                                     : qs_fail_errno(err, errno, "%s", path);
-        else if (fsync(dir) != 0)
-            status = qs_fail_errno(err, errno, "%s", path);
-        if (status != QS_OK)
-            (void)unlinkat(dir, temporary, 0);      /* ours: made above */
-    }
-    if (fd >= 0 && close(fd) != 0 && status == QS_OK)
-        status = qs_fail_errno(err, errno, "%s", path);
-    close(dir);
+    struct qs_fs_new file;
+    enum qs_status status = qs_fs_new_begin(path, &file, err);
+    if (status != QS_OK)
+        return status;
+    if (write_all(file.fd, data))
+        return qs_fs_new_finish(&file, err);
+    status = qs_fail_errno(err, errno, "%s", path);
+    qs_fs_new_abandon(&file);
     return status;
 }
 

@@ -61,7 +61,18 @@ enum qs_status qs_fs_walk_run(struct qs_fs *fs, qs_fs_visit visit, void *data, s
 
 /* Outside the queue, for plans, journals and archives: */
 
-/* A new file with `data`, mode 0600: temporary name, synced, renamed without replacing. QS_USAGE: the name is taken. */
+/* A new file, mode 0600, under a temporary name in the directory where it shall be; QS_USAGE: the name is taken already. Ended by
+ * exactly one of the two below. */
+struct qs_fs_new {
+    int fd, dir;
+    char name[256], temporary[264];
+};
+enum qs_status qs_fs_new_begin(const char *path, struct qs_fs_new *file, struct qs_error *err) QS_MUST_CHECK;
+/* Syncs it, renames it without replacing, syncs the directory. On failure it is removed. */
+enum qs_status qs_fs_new_finish(struct qs_fs_new *file, struct qs_error *err) QS_MUST_CHECK;
+void qs_fs_new_abandon(struct qs_fs_new *file);
+
+/* All of that with `data`. QS_USAGE: the name is taken. */
 enum qs_status qs_fs_write_new(const char *path, struct qs_span data, struct qs_error *err) QS_MUST_CHECK;
 /* Makes the directory with its missing parents, mode 0700. */
 enum qs_status qs_fs_make_dirs(const char *path, struct qs_error *err) QS_MUST_CHECK;

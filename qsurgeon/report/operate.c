@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Plans, what became of them, and the log of runs. */
+#include <inttypes.h>
+#include <string.h>
+
+#include "json.h"
+#include "print.h"
+#include "qsurgeon/apply.h"
+#include "table.h"
+
+enum { LEFT_SHOWN = 20, CLUSTERS_SHOWN = 5 };
+
+/* What a command does, as a verb of the past and of the plan. */
+static const struct {
+    const char *plan, *done;
+} verbs[QS_ACTIONS] = {
+    [QS_ACT_HOLD] = {"put on hold", "put on hold"}, [QS_ACT_RELEASE] = {"release", "released"},
+    [QS_ACT_PURGE] = {"purge", "purged"}, [QS_ACT_DEFER] = {"defer", "deferred"},
+    [QS_ACT_EXPEDITE] = {"expedite", "expedited"}, [QS_ACT_REQUEUE] = {"requeue", "requeued"},
+    [QS_ACT_DROP] = {"take recipients off", "freed of recipients"},
+};
+
+/* --- the plan --------------------------------------------------------------------------------------------------------- */
+
+struct counts {
+    uint64_t verdict[QS_VERDICTS];
+    uint32_t *of_group;             /* planned messages of each group */
+};
+
+static bool count_plan(TALLOC_CTX *scratch, const struct qs_view *view, const struct qs_plan *plan, struct counts *out)
+{
+    const struct qs_judgement *j = view->judgement;
+    memset(out, 0, sizeof *out);
+    out->of_group = talloc_zero_array(scratch, uint32_t, j->group_count + 1);
+    if (!out->of_group)
+        return false;
+    /* items are in the order of the messages */
+    for (uint32_t i = 0, n = 0; i < view->scan->count && n < plan->count; i++) {
+        if (plan->items[n].id != view->scan->messages[i].id)
+            continue;
+        out->verdict[j->of[i].verdict]++;
+        if (j->group_of[i] != QS_NO_CLUSTER)
+            out->of_group[j->group_of[i]]++;
+        n++;
+    }
+    return true;
+}
+
+static void print_verdicts(FILE *out, const struct counts *counts)
+{
+    static const enum qs_verdict order[] = {QS_STORM, QS_BACKSCATTER, QS_UNSURE, QS_LEGIT};
+    const char *comma = "";
+    char number[32];
+    for (size_t i = 0; i < sizeof order / sizeof *order; i++)
+        if (counts->verdict[order[i]]) {
+            fprintf(out, "%s%s %s", comma, qs_number(number, counts->verdict[order[i]]), qs_verdict_name(order[i]));
+            comma = ", ";
+        }
+}
+
+static void print_clusters(FILE *out, const struct qs_view *view, const struct counts *counts, const struct qs_style *style)
+{
+    char number[32], subject[QS_CELL];
+    unsigned shown = 0;
+    for (uint32_t g = 0; g < view->judgement->group_count && shown < CLUSTERS_SHOWN; g++) {
+        const struct qs_group *group = &view->judgement->group[g];
+        if (!counts->of_group[g])
+            continue;
+        qs_safe(subject, sizeof subject,
+                qs_sym_span(view->scan->strings, view->scan->messages[group->sample].subject), style);
+        qs_cut(subject, style->columns > 50 ? style->columns - 45 : 10, style);
+        fprintf(out, "  %-11s %10s  %-18s %s\n", group->name, qs_number(number, counts->of_group[g]),
+                qs_cause_name((enum qs_cause)group->cause), subject);
+        shown++;
+    }
+}
+
+enum qs_status qs_report_plan_text(FILE *out, const struct qs_view *view, const struct qs_plan *plan,
+                                   const struct qs_style *style, const char *commit, struct qs_error *err)
+{
+    char a[64], b[32], c[8], when[32];
+    struct counts counts;
+    TALLOC_CTX *scratch = talloc_new(NULL);
+    if (!count_plan(scratch, view, plan, &counts)) {
+        talloc_free(scratch);
+        return qs_fail(err, QS_NOMEM, "out of memory");
+    }
+    fprintf(out, "Would %s %s of %s, %s: ", verbs[plan->action].plan, qs_plural(a, plan->count, "message", "messages"),
+            qs_number(b, view->scan->count), qs_text_bytes(c, plan->bytes));
+    print_verdicts(out, &counts);
+    fputs("\n", out);
+    print_clusters(out, view, &counts, style);
+    fputs("Selected: ", out);
+    qs_print_safe(out, qs_span_of(plan->words), style);
+    fputs("\n", out);
+    if (plan->until)
+        fprintf(out, "Until: %s\n", qs_time(when, plan->until));
+    for (size_t i = 0; i < plan->drop_count && i < LEFT_SHOWN; i++) {
+        fputs(i ? "           " : "Recipients: ", out);
+        qs_print_safe(out, qs_span_of(plan->drop[i]), style);
+        fputs("\n", out);
+    }
+    if (plan->left_legit)
+        fprintf(out, "Left alone: %s selected, but legit (--include-legit takes them)\n",
+                qs_plural(a, plan->left_legit, "message", "messages"));
+    if (plan->left_unsure)
+        fprintf(out, "Left alone: %s selected, but unsure (named by --verdict unsure, --cluster or --id only)\n",
+                qs_plural(a, plan->left_unsure, "message", "messages"));
+    if (plan->left_unfit)
+        fprintf(out, "Left alone: %s selected for which this has no meaning where they are\n",
+                qs_plural(a, plan->left_unfit, "message", "messages"));
+    if (plan->action == QS_ACT_PURGE)
+        fputs(plan->after == QS_AFTER_KEEP ? "They will lie in the quarantine until they are undone.\n"
+              : plan->after == QS_AFTER_UNLINK
+              ? "They will be removed WITHOUT an archive: there will be no way back.\n"
+              : "They will be archived, the archive read back, and can be brought back by `undo`.\n", out);
+    if (commit)
+        fprintf(out, "Nothing was changed. To do it:\n  %s\n", commit);
+    talloc_free(scratch);
+    return qs_written(out, err);
+}
+
+enum qs_status qs_report_plan_json(FILE *out, const struct qs_view *view, const struct qs_plan *plan, struct qs_error *err)
+{
+    struct counts counts;
+    TALLOC_CTX *scratch = talloc_new(NULL);
+    if (!count_plan(scratch, view, plan, &counts)) {
+        talloc_free(scratch);
+        return qs_fail(err, QS_NOMEM, "out of memory");
+    }
+    struct qs_json o = qs_json_new(), verdicts = qs_json_new();
+    qs_json_bool(&o, "committed", false);
+    qs_json_text(&o, "action", qs_span_of(qs_action_name(plan->action)));
+    qs_json_count(&o, "messages", plan->count);
+    qs_json_count(&o, "bytes", plan->bytes);
+    qs_json_count(&o, "of", view->scan->count);
+    for (unsigned v = 0; v < QS_VERDICTS; v++)
+        qs_json_count(&verdicts, qs_verdict_name((enum qs_verdict)v), counts.verdict[v]);
+    qs_json_object(&o, "verdicts", verdicts);
+    qs_json_text(&o, "selection", qs_span_of(plan->words));
+    qs_json_count(&o, "left_legit", plan->left_legit);
+    qs_json_count(&o, "left_unsure", plan->left_unsure);
+    qs_json_count(&o, "left_unfit", plan->left_unfit);
+    talloc_free(scratch);
+    return qs_json_line(out, &o, err);
+}
+
+/* --- the result ------------------------------------------------------------------------------------------------------- */
+
+static uint32_t planned(const struct qs_run_result *r)
+{
+    uint32_t sum = 0;
+    for (unsigned o = 0; o < QS_OUTCOMES; o++)
+        sum += r->count[o];
+    return sum;
+}
+
+enum qs_status qs_report_result_text(FILE *out, const struct qs_run_result *r, const char *verb,
+                                     const struct qs_style *style, struct qs_error *err)
+{
+    char a[64], b[32], c[8];
+    fprintf(out, "%s: %s of %s, %s.%s Run %s\n", verb, qs_plural(a, r->count[QS_DONE], "message", "messages"),
+            qs_number(b, planned(r)), qs_text_bytes(c, r->bytes_done), r->stopped ? " Stopped before the end." : "",
+            r->run);
+    if (r->archive) {
+        fprintf(out, "Archived and read back: %s in ", qs_plural(a, r->archived, "message", "messages"));
+        qs_print_safe(out, qs_span_of(r->archive), style);
+        fputs("\n", out);
+    }
+    if (r->in_quarantine)
+        fprintf(out, "In quarantine: %s\n", qs_plural(a, r->in_quarantine, "message", "messages"));
+    for (uint32_t i = 0; i < r->left_count && i < LEFT_SHOWN; i++) {
+        fprintf(out, "  %s: %s", r->left[i].id, qs_outcome_name(r->left[i].outcome));
+        if (r->left[i].why && r->left[i].why[0]) {
+            fputs(": ", out);
+            qs_print_safe(out, qs_span_of(r->left[i].why), style);
+        }
+        fputs("\n", out);
+    }
+    if (r->left_count > LEFT_SHOWN)
+        fprintf(out, "  and %s more; --json lists them all\n", qs_number(b, r->left_count - LEFT_SHOWN));
+    return qs_written(out, err);
+}
+
+enum qs_status qs_report_result_json(FILE *out, const struct qs_run_result *r, const char *verb, struct qs_error *err)
+{
+    struct qs_json o = qs_json_new(), outcomes = qs_json_new();
+    json_t *left = json_array();
+    qs_json_bool(&o, "committed", true);
+    qs_json_text(&o, "action", qs_span_of(verb));
+    qs_json_text(&o, "run", qs_span_of(r->run));
+    for (unsigned i = 0; i < QS_OUTCOMES; i++)
+        qs_json_count(&outcomes, qs_outcome_name((enum qs_outcome)i), r->count[i]);
+    qs_json_object(&o, "outcomes", outcomes);
+    qs_json_count(&o, "bytes", r->bytes_done);
+    qs_json_bool(&o, "stopped", r->stopped);
+    qs_json_text_or_null(&o, "archive", qs_span_of(r->archive));
+    qs_json_count(&o, "archived", r->archived);
+    qs_json_count(&o, "in_quarantine", r->in_quarantine);
+    for (uint32_t i = 0; i < r->left_count; i++) {
+        struct qs_json item = qs_json_new();
+        qs_json_text(&item, "queue_id", qs_span_of(r->left[i].id));
+        qs_json_text(&item, "outcome", qs_span_of(qs_outcome_name(r->left[i].outcome)));
+        qs_json_text_or_null(&item, "why", qs_span_of(r->left[i].why));
+        qs_json_append(&o, left, item);
+    }
+    qs_json_value(&o, "left_out", left);
+    return qs_json_line(out, &o, err);
+}
+
+/* --- the log ---------------------------------------------------------------------------------------------------------- */
+
+static const char *state_of(const struct qs_run *run)
+{
+    return run->undone ? "undone" : !run->finished ? "unfinished" : run->archived ? "archived" : "finished";
+}
+
+struct log_rows {
+    const struct qs_run *runs;
+    const struct qs_style *style;
+};
+
+static void fill_run(void *data, size_t row, struct qs_cells *cells)
+{
+    const struct log_rows *log = data;
+    const struct qs_run *run = &log->runs[row];
+    char number[32];
+    snprintf(cells->text[0], QS_CELL, "%s", run->name);
+    snprintf(cells->text[1], QS_CELL, "%s", state_of(run));
+    cells->ink[1] = run->finished || run->undone ? QS_INK_PLAIN : QS_INK_YELLOW;
+    snprintf(cells->text[2], QS_CELL, "%s", qs_number(number, run->done));
+    qs_safe(cells->text[3], QS_CELL, qs_span_of(run->words), log->style);
+}
+
+enum qs_status qs_report_log_text(FILE *out, const struct qs_run *runs, size_t count, const struct qs_style *style,
+                                  struct qs_error *err)
+{
+    static const struct qs_heading headings[] = {{"RUN", false, false}, {"STATE", false, false}, {"MESSAGES", true, false},
+                                                 {"SELECTED", false, true}};
+    struct log_rows log = {runs, style};
+    if (count == 0)
+        fputs("No runs yet.\n", out);
+    else
+        qs_table_print(out, style, headings, sizeof headings / sizeof *headings, count, fill_run, &log);
+    for (size_t i = 0; i < count; i++)
+        if (!runs[i].finished && !runs[i].undone)
+            fprintf(out, "%s is unfinished: `qsurgeon resume %s` or `qsurgeon undo %s` settles it\n", runs[i].name, runs[i].name,
+                    runs[i].name);
+    return qs_written(out, err);
+}
+
+enum qs_status qs_report_log_json(FILE *out, const struct qs_run *runs, size_t count, struct qs_error *err)
+{
+    enum qs_status status = QS_OK;
+    for (size_t i = 0; status == QS_OK && i < count; i++) {
+        struct qs_json o = qs_json_new();
+        qs_json_text(&o, "run", qs_span_of(runs[i].name));
+        qs_json_text(&o, "state", qs_span_of(state_of(&runs[i])));
+        qs_json_text(&o, "action", qs_span_of(qs_action_name(runs[i].action)));
+        qs_json_text(&o, "mta", qs_span_of(runs[i].mta));
+        qs_json_text(&o, "queue_dir", qs_span_of(runs[i].queue_dir));
+        qs_json_text(&o, "host", qs_span_of(runs[i].host));
+        qs_json_text(&o, "selection", qs_span_of(runs[i].words));
+        qs_json_int(&o, "made", runs[i].made);
+        qs_json_count(&o, "planned", runs[i].count);
+        qs_json_count(&o, "done", runs[i].done);
+        status = qs_json_line(out, &o, err);
+    }
+    return status;
+}
