@@ -293,7 +293,8 @@ static void content_type(struct part *part, struct qs_span value)
                 : IS(sub, "report") ? GROUP_REPORT : GROUP_MIXED;
         } else if (STARTS(type, "message/")) {
             struct qs_span sub = { type.ptr + 8, type.len - 8 };
-            part->kind = IS(sub, "rfc822") || IS(sub, "global") || IS(sub, "news") ? KIND_MESSAGE
+            part->kind = IS(sub, "rfc822") || IS(sub, "global") || IS(sub, "news") || IS(sub, "partial")
+                ? KIND_MESSAGE
                 : IS(sub, "rfc822-headers") || IS(sub, "global-headers") ? KIND_HEADERS : KIND_REPORT;
         }
         break;
@@ -698,16 +699,24 @@ static const char *message_header(struct walk *w, const char *p)
     return p;
 }
 
-/* Reads a part's header; returns where its body begins. */
+/* Reads a part's header; returns where its body begins. A part that has the header of a message instead of its own, as
+ * some systems return mail, becomes that message. */
 static const char *part_header(struct walk *w, const char *p, struct part *part)
 {
-    const char *limit = w->end - p > QS_CAP_HEADER ? p + QS_CAP_HEADER : w->end;
+    const char *start = p, *limit = w->end - p > QS_CAP_HEADER ? p + QS_CAP_HEADER : w->end;
     struct qs_span name, value;
     bool malformed = false;
+    unsigned usual = 0;
     for (unsigned fields = 0; fields < QS_CAP_FIELDS && next_field(&p, limit, &name, &value, &malformed); fields++) {
         if (STARTS(name, "content-")) {
             content_field(part, (struct qs_span){ name.ptr + 8, name.len - 8 }, value);
+        } else {
+            usual |= notice_usual_field(name);
         }
+    }
+    if (__builtin_popcount(usual) >= NOTICE_USUAL) {
+        *part = message_part;
+        return start;
     }
     if (malformed) {
         w->out->traits |= QS_T_MALFORMED;
@@ -1008,6 +1017,12 @@ static void take_leaf(struct walk *w, const struct part *part, struct qs_span bo
     case KIND_SIGNATURE:
         break;
     case KIND_PLAIN:
+        if (out->returned.len == 0 && notice_is_message(body)) {    /* a returned header as a text file */
+            take_returned(w, part, body);
+            break;
+        }
+        take_attachment(w, part, body);
+        break;
     case KIND_HTML:
     case KIND_IMAGE:
     case KIND_OTHER:

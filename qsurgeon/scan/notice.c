@@ -11,7 +11,7 @@
 
 enum { B = QS_T_BOUNCE_SUBJECT, A = QS_T_AUTOREPLY_SUBJECT, C = QS_T_CHALLENGE, V = QS_T_VIRUS_NOTICE };
 
-/* Normalised words (lower case, no accents, digits as 0), sorted by first letter; each stands at the beginning of a
+/* Normalised words (lower case, no accents, digits as 0), sorted; each stands at the beginning of a
  * word and need not end with one. English, German, French, Spanish, Italian, Dutch, Portuguese. */
 #define P(trait, words) { words, sizeof(words) - 1, trait }
 static const struct {
@@ -19,58 +19,64 @@ static const struct {
     size_t len;
     uint32_t trait;
 } phrases[] = {
-    P(A, "abwesend"), P(A, "abwesenheit"), P(C, "action required to deliver"), P(B, "aflevering mislukt"),
-    P(A, "afwezig"), P(A, "ausencia"), P(A, "ausente"), P(A, "ausser haus"), P(A, "auto reply"),
-    P(A, "auto respon"), P(A, "automatic reply"), P(A, "automatic response"), P(A, "automatisch antwoord"),
-    P(A, "automatische antwort"), P(A, "automated re"), P(A, "autoreply"), P(A, "autorespon"),
-    P(A, "absence du bureau"), P(A, "absent du bureau"), P(B, "avis de non remise"), P(A, "assente"),
-    P(A, "away from"), P(V, "attachment blocked"),
+    P(A, "absence du bureau"), P(A, "absent du bureau"), P(A, "abwesend"), P(A, "abwesenheit"),
+    P(C, "action required to deliver"), P(B, "aflevering mislukt"), P(A, "afwezig"), P(A, "assente"),
+    P(V, "attachment blocked"), P(A, "ausencia"), P(A, "ausente"), P(A, "ausser haus"), P(A, "auto reply"),
+    P(A, "auto respon"), P(A, "automated reply"), P(A, "automated response"), P(A, "automatic reply"),
+    P(A, "automatic response"), P(A, "automatisch antwoord"), P(A, "automatische antwort"), P(A, "autoreply"),
+    P(A, "autorespon"), P(B, "avis de non remise"), P(A, "away from"), P(A, "away until"),
     P(V, "banned"), P(B, "benachrichtigung zum ubermittlungsstatus"), P(B, "bericht niet afgeleverd"),
     P(C, "bestatigung erforderlich"), P(C, "bevestig uw bericht"), P(B, "bezorging mislukt"),
     P(C, "bitte bestatigen sie ihre"), P(V, "blocked attachment"), P(B, "bounced"),
-    P(C, "challenge response"), P(C, "confirm your message"), P(C, "confirm your mail"), P(C, "confirm your e mail to"),
-    P(C, "confirma tu mensaje"), P(C, "confirmation required"), P(C, "confirme su mensaje"),
-    P(C, "confirme sua mensagem"), P(C, "confirmez votre message"), P(C, "conferma il tuo messaggio"),
-    P(B, "consegna fallita"), P(V, "content violation"), P(B, "correo no entregado"), P(B, "could not be delivered"),
+    P(C, "challenge response"), P(C, "conferma il tuo messaggio"), P(C, "confirm your e mail to"),
+    P(C, "confirm your mail"), P(C, "confirm your message"), P(C, "confirma tu mensaje"),
+    P(C, "confirmation required"), P(C, "confirme su mensaje"), P(C, "confirme sua mensagem"),
+    P(C, "confirmez votre message"), P(B, "consegna fallita"), P(V, "considered unsolicited"),
+    P(V, "content violation"), P(B, "correo no entregado"), P(B, "could not be delivered"),
     P(B, "could not deliver"), P(B, "could not send"), P(B, "courrier non delivre"),
-    P(B, "delayed mail"), P(B, "delivery delayed"), P(B, "delivery error"), P(B, "delivery fail"),
-    P(B, "delivery has failed"), P(B, "delivery notification"), P(B, "delivery problem"), P(B, "delivery report"),
-    P(B, "delivery status"), P(B, "delivery unsuccessful"), P(B, "devuelto al remitente"),
-    P(B, "echec de distribution"), P(B, "echec de livraison"), P(B, "echec de la remise"), P(B, "echec de remise"),
-    P(A, "en conges"), P(B, "entrega fallida"), P(B, "error de entrega"), P(B, "errore di consegna"),
-    P(B, "failed delivery"), P(B, "failed mail"), P(B, "failure notice"), P(B, "falha na entrega"),
-    P(B, "fallo en la entrega"), P(B, "fehler bei der zustellung"), P(A, "fora do escritorio"),
-    P(A, "fuera de la oficina"), P(A, "fuera de oficina"), P(A, "fuori sede"), P(A, "fuori ufficio"),
+    P(B, "delayed 0 hour"), P(B, "delayed mail"), P(B, "delivery delayed"), P(B, "delivery error"),
+    P(B, "delivery fail"), P(B, "delivery has failed"), P(B, "delivery notification"),
+    P(B, "delivery problem"), P(B, "delivery report"), P(B, "delivery status"), P(B, "delivery unsuccessful"),
+    P(B, "devuelto al remitente"),
+    P(B, "echec de distribution"), P(B, "echec de la remise"), P(B, "echec de livraison"),
+    P(B, "echec de remise"), P(A, "en conges"), P(B, "entrega fallida"), P(B, "error de entrega"),
+    P(B, "error sending your"), P(B, "errore di consegna"),
+    P(B, "failed delivery"), P(B, "failed mail"), P(B, "failure delivery"), P(B, "failure notice"),
+    P(B, "falha na entrega"), P(B, "fallo en la entrega"), P(B, "fehler bei der zustellung"),
+    P(A, "fora do escritorio"), P(A, "fuera de la oficina"), P(A, "fuera de oficina"), P(A, "fuori sede"),
+    P(A, "fuori ufficio"),
     P(B, "host unknown"),
-    P(A, "i am away"), P(A, "i am out of"), P(A, "im urlaub"), P(B, "impossibile recapitare"), P(V, "infected"),
+    P(A, "i am away"), P(A, "i am out of"), P(A, "im urlaub"), P(B, "impossibile recapitare"),
+    P(V, "infected"),
     P(A, "je suis absent"),
     P(B, "kan niet worden bezorgd"), P(B, "konnte nicht zugestellt"),
-    P(B, "mail could not"), P(B, "mail delivery"), P(B, "mail not delivered"), P(B, "mail system error"),
-    P(B, "mail undeliver"), P(V, "malware"), P(B, "mancata consegna"), P(B, "mensagem devolvida"),
-    P(B, "mensaje devuelto"), P(B, "mensaje no entregado"), P(C, "message awaiting"), P(B, "message could not"),
+    P(B, "mail could not"), P(B, "mail delayed"), P(B, "mail delivery"), P(B, "mail fail"),
+    P(B, "mail not delivered"), P(B, "mail system error"), P(B, "mail undeliver"), P(V, "malware"),
+    P(B, "mancata consegna"), P(B, "mensagem devolvida"), P(B, "mensaje devuelto"),
+    P(B, "mensaje no entregado"), P(C, "message awaiting"), P(B, "message could not"),
     P(A, "message d absence"), P(B, "message delayed"), P(B, "message delivery"), P(B, "message non delivre"),
-    P(B, "message not delivered"), P(B, "message not sent"), P(B, "message rejected"), P(B, "message undeliver"),
-    P(C, "must confirm"),
+    P(B, "message not delivered"), P(B, "message not sent"), P(B, "message rejected"),
+    P(B, "message undeliver"), P(V, "message you sent blocked"), P(C, "must confirm"),
     P(B, "nao entregue"), P(B, "nao foi possivel entregar"), P(B, "nao pode ser entregue"),
     P(A, "nicht im buro"), P(B, "nicht zugestellt"), P(B, "nicht zustellbar"), P(A, "niet aanwezig"),
     P(B, "niet afgeleverd"), P(B, "niet bezorgd"), P(B, "no entregado"), P(B, "no se ha podido entregar"),
-    P(B, "no se puede entregar"), P(B, "no se pudo entregar"), P(B, "non deliver"), P(B, "non distribu"),
+    P(B, "no se pudo entregar"), P(B, "no se puede entregar"), P(B, "non deliver"), P(B, "non distribu"),
     P(B, "non recapit"), P(B, "non remis"), P(B, "nondeliver"), P(B, "not deliverable"),
-    P(B, "notificacao de status de entrega"), P(B, "notificacion de estado de entrega"),
-    P(B, "notificacion del estado de entrega"), P(B, "notifica sullo stato del recapito"),
+    P(B, "notifica sullo stato del recapito"), P(B, "notificacao de status de entrega"),
+    P(B, "notificacion de estado de entrega"), P(B, "notificacion del estado de entrega"),
     P(B, "notification d etat de remise"),
     P(A, "on vacation"), P(B, "onbestelbaar"), P(A, "out of office"), P(A, "out of the office"),
-    P(B, "permanent error"), P(C, "please confirm"), P(C, "please verify your message"), P(B, "posta non recapitata"),
-    P(V, "potentially executable"),
+    P(B, "permanent error"), P(C, "please confirm that you"), P(C, "please verify your message"),
+    P(B, "posta non recapitata"), P(B, "postmaster notify"), P(V, "potentially executable"),
     P(B, "recipient unknown"), P(B, "rejected mail"), P(B, "remise impossible"), P(A, "reponse automatique"),
     P(A, "resposta automatica"), P(A, "respuesta automatica"), P(B, "returned e mail"), P(B, "returned mail"),
     P(B, "returned message"), P(B, "returned to sender"), P(B, "returning message to sender"),
     P(A, "risposta automatica"),
     P(C, "sender address verification"), P(C, "sender verification"),
-    P(B, "ubermittlung fehlgeschlagen"), P(B, "unable to deliver"), P(B, "unable to send"), P(C, "unconfirmed"),
-    P(B, "undeliver"), P(B, "undelivr"), P(B, "unzustellbar"), P(B, "user unknown"),
-    P(A, "vacation"), P(C, "verification required"), P(C, "verify your message"), P(V, "violation of"),
-    P(V, "viren"), P(V, "virus"),
+    P(B, "ubermittlung fehlgeschlagen"), P(B, "unable to deliver"), P(B, "unable to send"), P(B, "undeliver"),
+    P(B, "undelivr"), P(B, "unzustellbar"), P(B, "user unknown"),
+    P(A, "vacation message"), P(A, "vacation notice"), P(A, "vacation reply"), P(C, "verify your message"),
+    P(V, "violation of"), P(V, "viren"), P(V, "virus"),
     P(B, "warning could not send"), P(V, "worm"),
     P(B, "zustellung fehlgeschlagen"), P(B, "zustellung nicht moglich"), P(B, "zustellungsbenachrichtigung"),
 };
@@ -147,7 +153,7 @@ bool notice_is_daemon(struct qs_span from, struct qs_span address)
 
 /* --- returned messages in text --- */
 
-enum { QUOTE_BYTES = 16, NAME_BYTES = 60 };
+enum { QUOTE_BYTES = 16, NAME_BYTES = 60, START_BYTES = 4096 };
 
 static const char *const usual[] = { "Received", "From", "To", "Subject", "Date", "Message-ID", "Return-Path" };
 
@@ -168,10 +174,10 @@ static struct qs_span field_name(const char *p, const char *end)
     return (struct qs_span){ p, (size_t)(q - p) };
 }
 
-static unsigned usual_bit(struct qs_span name)
+unsigned notice_usual_field(struct qs_span name)
 {
     for (unsigned i = 0; i < sizeof(usual) / sizeof(usual[0]); i++) {
-        if (qs_span_is_nocase(name, usual[i])) {
+        if (byte_lower(name.ptr[0]) == byte_lower(usual[i][0]) && qs_span_is_nocase(name, usual[i])) {
             return 1u << i;
         }
     }
@@ -220,13 +226,13 @@ bool notice_find_returned(struct qs_span text, struct notice_returned *out)
             }
             struct qs_span name = field_name(in, stop);
             if (name.len > 0) {
-                seen |= usual_bit(name);
+                seen |= notice_usual_field(name);
             } else if (in == stop || (*in != ' ' && *in != '\t')) {
                 break;
             }
             line = stop < end ? stop + 1 : end;
         }
-        if (__builtin_popcount(seen) >= 3) {
+        if (__builtin_popcount(seen) >= NOTICE_USUAL) {
             out->at = (size_t)(p - text.ptr);
             out->quote = quote;
             return true;
@@ -234,6 +240,17 @@ bool notice_find_returned(struct qs_span text, struct notice_returned *out)
         p = line;               /* at least one line on */
     }
     return false;
+}
+
+bool notice_is_message(struct qs_span text)
+{
+    struct notice_returned found;
+    text.len = text.len < START_BYTES ? text.len : START_BYTES;
+    while (text.len > 0 && byte_is_blank(text.ptr[0])) {
+        text.ptr++;
+        text.len--;
+    }
+    return notice_find_returned(text, &found) && found.at == 0 && found.quote.len == 0;
 }
 
 size_t notice_unquote(char *to, size_t size, struct qs_span text, const struct notice_returned *found)

@@ -21,8 +21,15 @@ uint32_t notice_subject(const struct notice_index *index, struct qs_span subject
 /* Whether a From value is a mail system's. */
 bool notice_is_daemon(struct qs_span from, struct qs_span address);
 
-/* A returned message in the text of a notice: lines that form a header block with at least three of the fields that
- * every message has, each line behind the same quote marks or indentation. */
+/* A bit for a field that every message has (Received, From, To, Subject, Date, Message-ID, Return-Path), else 0. A header
+ * block with NOTICE_USUAL different ones is a message's. */
+enum { NOTICE_USUAL = 3 };
+unsigned notice_usual_field(struct qs_span name);
+/* Whether the text begins with such a block. */
+bool notice_is_message(struct qs_span text);
+
+/* A returned message in the text of a notice: lines that form such a header block, each behind the same quote marks or
+ * indentation. */
 struct notice_returned {
     size_t at;          /* where its first line begins */
     struct qs_span quote;       /* what stands in front of its lines, or empty */
