@@ -714,7 +714,7 @@ static const char *part_header(struct walk *w, const char *p, struct part *part)
             usual |= notice_usual_field(name);
         }
     }
-    if (__builtin_popcount(usual) >= NOTICE_USUAL) {
+    if (__builtin_popcount(usual) >= NOTICE_USUAL && (usual & NOTICE_TRACE) != 0) {
         *part = message_part;
         return start;
     }

@@ -23,7 +23,7 @@ bool notice_is_daemon(struct qs_span from, struct qs_span address);
 
 /* A bit for a field that every message has (Received, From, To, Subject, Date, Message-ID, Return-Path), else 0. A header
  * block with NOTICE_USUAL different ones is a message's. */
-enum { NOTICE_USUAL = 3 };
+enum { NOTICE_USUAL = 3, NOTICE_TRACE = 1 << 0 | 1 << 6 };     /* of these, Received and Return-Path */
 unsigned notice_usual_field(struct qs_span name);
 /* Whether the text begins with such a block. */
 bool notice_is_message(struct qs_span text);
