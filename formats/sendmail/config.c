@@ -16,8 +16,7 @@
 
 enum { TEXT_MAX = 4 * 1024 * 1024 };
 
-/* --- files and lines
- * -------------------------------------------------------------------------------------------------- */
+/* --- files and lines ---------------------------------------------------------------------------------- */
 
 enum qs_status sm_text_file(TALLOC_CTX *parent, const char *path, struct qs_span *out, struct qs_error *err)
 {
@@ -134,8 +133,7 @@ static bool option(struct qs_span line, const char *name, char letter, struct qs
     return true;
 }
 
-/* --- queues ---------------------------------------------------------------------------------------------
- * -------------- */
+/* --- queues ------------------------------------------------------------------------------------------- */
 
 bool sm_split_wildcard(TALLOC_CTX *parent, const char *path, const char **base, const char **relative)
 {
@@ -216,14 +214,17 @@ enum qs_status sm_config_queues(TALLOC_CTX *parent, const char *path, struct sm_
     enum qs_status status = sm_text_file(parent, path, &text, err);
     if (status != QS_OK)
         return status == QS_NOMEM ? status : QS_CONFIG;
+    if (text.len > 0 && memchr(text.ptr, '\0', text.len) != NULL)
+        return qs_fail(err, QS_CONFIG, "%s: a zero byte in it: not a sendmail configuration", path);
     for (struct qs_span rest = text; next_line(&rest, true, &line);) {
         if (option(line, "QueueDirectory", 'Q', &value))
             directory = value;
         else if (option(line, "UseMSP", '\0', &value))
             found.submission = value.len > 0 && strchr("tTyY", *value.ptr) != NULL;
     }
-    if (directory.len == 0)
-        return qs_fail(err, QS_CONFIG, "%s: no option QueueDirectory: not a sendmail configuration", path);
+    if (directory.len == 0 || *directory.ptr != '/')
+        return qs_fail(err, QS_CONFIG,
+                       "%s: no option QueueDirectory with an absolute path: not a sendmail configuration", path);
     found.directory = talloc_strndup(parent, directory.ptr, directory.len);
     if (found.directory == NULL || !sm_split_wildcard(parent, found.directory, &found.base, &relative))
         return qs_fail(err, QS_NOMEM, "out of memory");
@@ -237,8 +238,7 @@ enum qs_status sm_config_queues(TALLOC_CTX *parent, const char *path, struct sm_
     return status;
 }
 
-/* --- instances
- * -------------------------------------------------------------------------------------------------------- */
+/* --- instances ---------------------------------------------------------------------------------------- */
 
 struct finds {
     TALLOC_CTX *parent;
@@ -446,8 +446,7 @@ enum qs_status sm_discover(TALLOC_CTX *parent, const struct qs_place *place, str
     return status;
 }
 
-/* --- what the host is and serves
- * ---------------------------------------------------------------------------------------- */
+/* --- what the host is and serves ---------------------------------------------------------------------- */
 
 struct learning {
     struct qs_site *site;
@@ -461,7 +460,8 @@ static bool list_add(struct learning *learning, char ***list, size_t *count, str
 {
     if (name.len > 0 && name.ptr[name.len - 1] == '.')
         name.len--;
-    if (name.len == 0 || name.len > 255 || memchr(name.ptr, '$', name.len) != NULL)
+    if (name.len == 0 || name.len > 255 || memchr(name.ptr, '\0', name.len) != NULL ||
+        memchr(name.ptr, '$', name.len) != NULL)
         return true;            /* a name made of macros is known to sendmail alone */
     if (*count >= talloc_array_length(*list)) {
         char **grown = talloc_realloc(learning->site, *list, char *, (unsigned)*count + 64);

@@ -49,8 +49,7 @@ static enum qs_status control_bytes(struct qs_reader *reader, struct qs_span *ou
     return QS_OK;
 }
 
-/* --- the envelope
- * ----------------------------------------------------------------------------------------------------- */
+/* --- the envelope ------------------------------------------------------------------------------------- */
 
 struct parse {
     const struct qs_queue *queue;
@@ -223,7 +222,7 @@ static enum qs_status take_line(struct parse *p, const struct sm_line *line)
     struct qs_span text = line->text;
     int64_t number = 0;
     if (line->text.len > LINE_MAX_LENGTH)
-        return qs_fail(p->err, QS_DATA, "line %lu: %zu bytes long", line->number, line->text.len);
+        return qs_fail(p->err, QS_DATA, "line %lu: %zu bytes long", line->number, line->text.len + 1);
     switch (line->code) {
     case 'H':
         take_header(p, text);
@@ -364,8 +363,7 @@ static void settle_client(struct parse *p)
         out->sasl_username = rewritten(p, sm_xtext_decode, p->auth);
 }
 
-/* --- the transcript
- * --------------------------------------------------------------------------------------------------- */
+/* --- the transcript ----------------------------------------------------------------------------------- */
 
 /* A line about one recipient: "[550 5.1.1 ]<user@host>... User unknown". */
 static bool transcript_line(struct qs_span line, struct qs_span *address, struct qs_span *reason)
@@ -432,8 +430,7 @@ static enum qs_status settle_reasons(struct parse *p)
     return status;
 }
 
-/* --- the data file
- * ---------------------------------------------------------------------------------------------------- */
+/* --- the data file ------------------------------------------------------------------------------------ */
 
 /* The directory of the data file: the control file's own, or the one that its d line names. */
 static const struct sm_dir *data_dir(const struct qs_queue *queue, const struct qs_entry *e,
@@ -516,8 +513,7 @@ enum qs_status sm_read(const struct qs_queue *queue, struct qs_entry *e, struct 
     return QS_OK;
 }
 
-/* --- the content
- * ------------------------------------------------------------------------------------------------------ */
+/* --- the content -------------------------------------------------------------------------------------- */
 
 /* The H lines as RFC 5322 fields, and the d line's text. The rule: every field is given as sendmail would
  * send it, also those with a condition (?D?Date, ?M?Message-Id: any usual mailer fulfils it), but for

@@ -48,8 +48,7 @@ static int close_queue(struct qs_queue *queue)
     return 0;
 }
 
-/* --- names and paths
- * -------------------------------------------------------------------------------------------------- */
+/* --- names and paths ---------------------------------------------------------------------------------- */
 
 bool sm_id_valid(struct qs_span id)
 {
@@ -123,8 +122,7 @@ void sm_path(const struct sm_dir *dir, char letter, const char *id, char to[SM_P
     to[at + id_len] = '\0';
 }
 
-/* --- directories
- * ------------------------------------------------------------------------------------------------------ */
+/* --- directories -------------------------------------------------------------------------------------- */
 
 static bool is_directory(int base, const char *name)
 {
@@ -264,8 +262,7 @@ static enum qs_status add_group(struct qs_queue *queue, const char *group, const
     return status == QS_NOMEM ? qs_fail(err, status, "out of memory") : status;
 }
 
-/* --- a queue without a configuration
- * ---------------------------------------------------------------------------------- */
+/* --- a queue without a configuration ------------------------------------------------------------------ */
 
 /* Whether the file begins as control files do: with its version, or in old ones with a time. */
 static bool begins_as_control(int dir, const char *name)
@@ -395,8 +392,7 @@ bool sm_probe(TALLOC_CTX *parent, const char *queue_dir, const char **evidence)
     return text != NULL;
 }
 
-/* --- the users of this host
- * ------------------------------------------------------------------------------------------- */
+/* --- the users of this host --------------------------------------------------------------------------- */
 
 static int compare_users(const void *a, const void *b)
 {
@@ -456,8 +452,7 @@ int64_t sm_user_id(const struct qs_queue *queue, struct qs_span name)
     return found != NULL ? found->id : -1;
 }
 
-/* --- the queue
- * -------------------------------------------------------------------------------------------------------- */
+/* --- the queue ---------------------------------------------------------------------------------------- */
 
 enum qs_status sm_open(TALLOC_CTX *parent, const struct qs_instance *instance, struct qs_queue **out,
                        struct qs_error *err)
@@ -541,8 +536,7 @@ enum qs_status sm_next(struct qs_queue *queue, struct qs_entry *e, struct qs_err
     }
 }
 
-/* --- one message
- * ------------------------------------------------------------------------------------------------------ */
+/* --- one message -------------------------------------------------------------------------------------- */
 
 static enum qs_status open_control(const struct qs_queue *queue, const struct qs_entry *e, uint32_t dir,
                                    uint32_t kind, struct qs_file *file, struct qs_error *err)
@@ -557,7 +551,8 @@ enum qs_status sm_open_message(const struct qs_queue *queue, struct qs_entry *e,
 {
     static const uint32_t kinds[] = {SM_NORMAL, SM_QUARANTINED, SM_LOST};
     uint32_t dir = e->dir, kind = e->kind;
-    if (dir >= queue->dir_count || !sm_id_valid(qs_span_of(e->id)))
+    if (dir >= queue->dir_count || !sm_id_valid(qs_span_of(e->id)) ||
+        (kind != SM_NORMAL && kind != SM_QUARANTINED && kind != SM_LOST))
         return qs_fail(err, QS_GONE, "no such message");
     enum qs_status status = open_control(queue, e, dir, kind, file, err);
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds && status == QS_GONE; i++) {

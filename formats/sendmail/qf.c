@@ -30,8 +30,7 @@ static bool blank(char c)
     return c == ' ' || c == '\t';
 }
 
-/* --- lines ----------------------------------------------------------------------------------------------
- * -------------- */
+/* --- lines -------------------------------------------------------------------------------------------- */
 
 struct sm_lines sm_lines_of(struct qs_span file)
 {
@@ -72,8 +71,7 @@ bool sm_code_known(char code, unsigned version)
     return strchr("ABCDEFHIKLMNPQRSTVZdqr!$.", code) != NULL;
 }
 
-/* --- recipients
- * ------------------------------------------------------------------------------------------------------- */
+/* --- recipients --------------------------------------------------------------------------------------- */
 
 struct sm_recipient sm_recipient_of(struct qs_span text, unsigned version)
 {
@@ -178,8 +176,7 @@ size_t sm_unquote(char *to, struct qs_span from)
     return len;
 }
 
-/* --- xtext ----------------------------------------------------------------------------------------------
- * -------------- */
+/* --- xtext -------------------------------------------------------------------------------------------- */
 
 /* The byte written as "+HH" at i. */
 static bool hex_byte(struct qs_span text, size_t i, char *out)
@@ -218,8 +215,7 @@ size_t sm_xtext_decode(char *to, struct qs_span from)
     return len;
 }
 
-/* --- header fields
- * ---------------------------------------------------------------------------------------------------- */
+/* --- header fields ------------------------------------------------------------------------------------ */
 
 bool sm_header_of(struct qs_span text, struct sm_header *header)
 {
@@ -278,8 +274,7 @@ size_t sm_field_copy(char *to, struct qs_span field)
     return len;
 }
 
-/* --- where a message came from
- * ---------------------------------------------------------------------------------------- */
+/* --- where a message came from ------------------------------------------------------------------------ */
 
 struct sm_client sm_client_of(struct qs_span text)
 {
