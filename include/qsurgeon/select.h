@@ -106,4 +106,10 @@ enum qs_status qs_save(const struct qs_view *view, const char *path, bool replac
 enum qs_status qs_load(struct qs_scan *scan, struct qs_site *site, const char *path, int64_t *taken,
                        struct qs_error *err) QS_MUST_CHECK;
 
+/* The distinct addresses, among those that the selected messages still wait for, that the selection's --recipient patterns
+ * match: a talloc array under parent. Errors as of qs_select. */
+enum qs_status qs_select_recipients(TALLOC_CTX *parent, const struct qs_view *view,
+                                    const struct qs_selection *selection, const uint8_t *selected, char ***out,
+                                    size_t *count, struct qs_error *err) QS_MUST_CHECK;
+
 #endif

@@ -56,6 +56,19 @@ static const struct option table[QS_OPTIONS] = {
     [QS_OPT_SENDERS] = {"senders", 0, NULL, OWN, "domains of senders instead of recipients"},
     [QS_OPT_SCHEMA] = {"schema", 0, NULL, OWN, "the tables and columns instead of a query"},
     [QS_OPT_REPLACE] = {"replace", 0, NULL, OWN, "over an existing file"},
+    [QS_OPT_ALL] = {"all", 0, NULL, OWN, "the whole queue, as a selection"},
+    [QS_OPT_COMMIT] = {"commit", 0, NULL, OWN, "do it; otherwise only the plan is shown"},
+    [QS_OPT_PLAN] = {"plan", 0, "FILE", OWN, "write the plan to a new file, for `commit FILE`"},
+    [QS_OPT_MAX] = {"max", 0, "N", OWN, "refuse when more than N messages are meant"},
+    [QS_OPT_MAX_SHARE] = {"max-share", 0, "PCT", OWN, "refuse when more than this share of the queue is meant"},
+    [QS_OPT_INCLUDE_LEGIT] = {"include-legit", 0, NULL, OWN, "also messages that are judged legit"},
+    [QS_OPT_FOR] = {"for", 0, "TIME", OWN, "not before this time has passed"},
+    [QS_OPT_REASON] = {"reason", 0, "TEXT", OWN, "sendmail: what mailq shows beside a held message"},
+    [QS_OPT_KEEP] = {"keep", 0, NULL, OWN, "stop after the quarantine"},
+    [QS_OPT_NO_ARCHIVE] = {"no-archive", 0, NULL, OWN, "remove without an archive: there is no way back"},
+    [QS_OPT_OUTPUT] = {"output", 0, "FILE", OWN, "the archive to write; otherwise in the run's directory"},
+    [QS_OPT_EDITED] = {"edited", 0, NULL, OWN, "perform a plan that was changed by hand"},
+    [QS_OPT_STATE] = {"state", 0, "DIR", OWN, "where runs are kept; /var/lib/qsurgeon/MTA otherwise"},
 };
 
 /* --- did you mean -------------------------------------------------------------------- */
@@ -338,6 +351,40 @@ static enum qs_status apply(struct parser *p, enum qs_option_id id, const char *
     case QS_OPT_REPLACE:
         o->replace = true;
         return QS_OK;
+    case QS_OPT_ALL:
+        o->all = true;
+        return QS_OK;
+    case QS_OPT_COMMIT:
+        o->commit = true;
+        return QS_OK;
+    case QS_OPT_PLAN:
+        return set_once(p, name, value, &o->plan);
+    case QS_OPT_MAX:
+        return set_number(p, name, value, 1000000000, &o->max);
+    case QS_OPT_MAX_SHARE:
+        if (!qs_parse_double(qs_span_of(value), &o->max_share) || o->max_share <= 0 || o->max_share > 100)
+            return qs_fail(p->err, QS_USAGE, "--max-share %.60s is no share from 0 to 100", value);
+        return QS_OK;
+    case QS_OPT_INCLUDE_LEGIT:
+        o->include_legit = true;
+        return QS_OK;
+    case QS_OPT_FOR:
+        return set_time(p, name, value, &o->defer_for);
+    case QS_OPT_REASON:
+        return set_once(p, name, value, &o->reason);
+    case QS_OPT_KEEP:
+        o->keep = true;
+        return QS_OK;
+    case QS_OPT_NO_ARCHIVE:
+        o->no_archive = true;
+        return QS_OK;
+    case QS_OPT_OUTPUT:
+        return set_once(p, name, value, &o->output);
+    case QS_OPT_EDITED:
+        o->edited = true;
+        return QS_OK;
+    case QS_OPT_STATE:
+        return set_once(p, name, value, &o->state);
     }
     return QS_OK;
 }
@@ -510,7 +557,8 @@ void qs_help(FILE *out)
 {
     fputs("usage: qsurgeon [WHERE] COMMAND [SELECTION] [OPTIONS]\n\n"
           "Reads the queue of Postfix or sendmail and says what is storm, what is backscatter and\n"
-          "what is real mail. Changes nothing. Without a command: triage.\n\nCommands\n", out);
+          "what is real mail; moves the storm aside, reversibly. Nothing is changed without --commit.\n"
+          "Without a command: triage.\n\nCommands\n", out);
     for (size_t c = 0; c < qs_command_count; c++) {
         char words[60];
         snprintf(words, sizeof words, "%s %s", qs_commands[c]->name, qs_commands[c]->arguments);

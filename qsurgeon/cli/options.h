@@ -45,8 +45,21 @@ enum qs_option_id {
     QS_OPT_SENDERS,
     QS_OPT_SCHEMA,
     QS_OPT_REPLACE,
+    QS_OPT_ALL,
+    QS_OPT_COMMIT,
+    QS_OPT_PLAN,
+    QS_OPT_MAX,
+    QS_OPT_MAX_SHARE,
+    QS_OPT_INCLUDE_LEGIT,
+    QS_OPT_FOR,
+    QS_OPT_REASON,
+    QS_OPT_KEEP,
+    QS_OPT_NO_ARCHIVE,
+    QS_OPT_OUTPUT,
+    QS_OPT_EDITED,
+    QS_OPT_STATE,
 };
-enum { QS_OPTIONS = QS_OPT_REPLACE + 1 };
+enum { QS_OPTIONS = QS_OPT_STATE + 1 };
 #define QS_OPTION(id) (UINT64_C(1) << (id))
 
 struct qs_command;
@@ -58,6 +71,11 @@ struct qs_options {
     char **from; size_t from_count;
     unsigned threads, top;
     struct qs_selection *selection;
+    bool all, commit, include_legit, keep, no_archive, edited;
+    const char *plan, *reason, *output, *state;
+    unsigned max;
+    double max_share;
+    int64_t defer_for;              /* seconds; 0: not given */
     bool json, csv, ids, explain, problems, partial, raw, senders, schema, replace;
     char **arguments; size_t argument_count;
     char *program;                  /* this program and where it looks, quoted for a shell */

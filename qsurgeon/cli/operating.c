@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "operating.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "qsurgeon/format.h"
+
+char *qs_operating_host(TALLOC_CTX *parent)
+{
+    char name[256] = "";
+    if (gethostname(name, sizeof name - 1) != 0 || !name[0])
+        return talloc_strdup(parent, "localhost");
+    return talloc_strdup(parent, name);
+}
+
+enum qs_status qs_operating_open(struct qs_call *call, const char *host, const char *mta, const char *queue_dir,
+                                 const char *config, struct qs_instance **instance, struct qs_queue **queue,
+                                 struct qs_error *err)
+{
+    char *here = qs_operating_host(call->memory);
+    const struct qs_place place = {queue_dir, config};
+    struct qs_instance **list = NULL;
+    size_t count = 0;
+    if (!here)
+        return qs_fail(err, QS_NOMEM, "out of memory");
+    if (strcmp(here, host) != 0)
+        return qs_fail(err, QS_USAGE, "made on %s, this is %s: a plan is performed where it was made", host, here);
+    enum qs_status status = qs_format_discover(call->memory, mta, &place, &list, &count, err);
+    if (status == QS_OK && count != 1)
+        status = qs_fail(err, QS_NOQUEUE, "%s: not one queue of %s", queue_dir, mta);
+    if (status == QS_OK)
+        status = list[0]->format->open(call->memory, list[0], queue, err);
+    if (status == QS_OK)
+        *instance = list[0];
+    return status;
+}
+
+enum qs_status qs_operating_allowed(const struct qs_instance *instance, const struct qs_queue *queue, struct qs_error *err)
+{
+    uid_t uid = 0;
+    gid_t gid = 0;
+    enum qs_status status = instance->format->owner(queue, &uid, &gid, err);
+    if (status == QS_OK && geteuid() != 0 && geteuid() != uid)
+        return qs_fail(err, QS_NOPERM, "%s: only root and the owner of the queue (user %u) may change it", instance->queue_dir,
+                       (unsigned)uid);
+    return status;
+}
+
+const char *qs_operating_state(const struct qs_call *call, const char *mta)
+{
+    return call->options->state ? call->options->state : talloc_asprintf(call->memory, "/var/lib/qsurgeon/%s", mta);
+}
+
+static volatile sig_atomic_t asked_to_stop;
+
+static void on_signal(int number)
+{
+    (void)number;
+    asked_to_stop = 1;
+}
+
+static bool keep_going(void *data, uint32_t done, uint32_t count)
+{
+    (void)data;
+    (void)done;
+    (void)count;
+    return !asked_to_stop;
+}
+
+/* The state directory and its parents, as root; it is the owner's then. */
+static enum qs_status make_state(const char *path, uid_t uid, gid_t gid, struct qs_error *err)
+{
+    char part[1024];
+    size_t length = strlen(path);
+    if (length == 0 || length >= sizeof part)
+        return qs_fail(err, QS_USAGE, "%s: not a usable directory", path);
+    memcpy(part, path, length + 1);
+    for (size_t i = 1; i <= length; i++) {
+        if (part[i] != '/' && part[i] != '\0')
+            continue;
+        part[i] = '\0';
+        bool last = i == length;
+        if (mkdir(part, last ? 0700 : 0755) == 0) {
+            if (last && geteuid() == 0 && uid != 0 && chown(part, uid, gid) != 0)
+                return qs_fail_errno(err, errno, "%s", part);
+        } else if (errno != EEXIST) {
+            return qs_fail_errno(err, errno, "%s: cannot make the directory; --state names another", part);
+        }
+        part[i] = path[i];
+    }
+    return QS_OK;
+}
+
+static enum qs_status become(uid_t uid, gid_t gid, struct qs_error *err)
+{
+    if (geteuid() != 0 || uid == 0)
+        return QS_OK;
+    if (setgroups(1, &gid) != 0 || setresgid(gid, gid, gid) != 0 || setresuid(uid, uid, uid) != 0)
+        return qs_fail_errno(err, errno, "cannot become the owner of the queue, user %u", (unsigned)uid);
+    return QS_OK;
+}
+
+enum qs_status qs_operating_begin(struct qs_call *call, const struct qs_instance *instance, const struct qs_queue *queue,
+                                  struct qs_operate *how, struct qs_error *err)
+{
+    uid_t uid = 0;
+    gid_t gid = 0;
+    const char *state = qs_operating_state(call, instance->format->name);
+    if (!state)
+        return qs_fail(err, QS_NOMEM, "out of memory");
+    enum qs_status status = qs_operating_allowed(instance, queue, err);
+    if (status == QS_OK)
+        status = instance->format->owner(queue, &uid, &gid, err);
+    umask(077);
+    if (status == QS_OK)
+        status = make_state(state, uid, gid, err);
+    if (status == QS_OK)
+        status = become(uid, gid, err);
+    if (status != QS_OK)
+        return status;
+    struct sigaction action = {.sa_handler = on_signal};
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGHUP, &action, NULL);
+    *how = (struct qs_operate){.state_dir = state, .archive_path = call->options->output, .now = time(NULL),
+                               .nonce = (unsigned)getpid(), .keep_going = keep_going};
+    return QS_OK;
+}
+
+enum qs_status qs_operating_report(struct qs_call *call, const struct qs_run_result *result, const char *verb,
+                                   struct qs_error *err)
+{
+    call->left_out |= result->left_count > 0 || result->stopped;
+    return call->options->json ? qs_report_result_json(call->out, result, verb, err)
+                               : qs_report_result_text(call->out, result, verb, &call->style, err);
+}
+
+enum qs_status qs_operating_commit(struct qs_call *call, const struct qs_plan *plan, struct qs_error *err)
+{
+    static const char *const verbs[QS_ACTIONS] = {
+        [QS_ACT_HOLD] = "Put on hold", [QS_ACT_RELEASE] = "Released", [QS_ACT_PURGE] = "Purged", [QS_ACT_DEFER] = "Deferred",
+        [QS_ACT_EXPEDITE] = "Expedited", [QS_ACT_REQUEUE] = "Requeued", [QS_ACT_DROP] = "Freed of recipients",
+    };
+    struct qs_instance *instance = NULL;
+    struct qs_queue *queue = NULL;
+    struct qs_operate how;
+    struct qs_run_result *result = NULL;
+    enum qs_status status = qs_operating_open(call, plan->host, plan->mta, plan->queue_dir, plan->config, &instance, &queue, err);
+    if (status == QS_OK)
+        status = qs_operating_begin(call, instance, queue, &how, err);
+    if (status != QS_OK)
+        return status;
+    enum qs_status applied = qs_apply(call->memory, plan, instance, queue, &how, &result, err);
+    if (result && result->run[0]) {
+        status = qs_operating_report(call, result, verbs[plan->action], applied == QS_OK ? err : NULL);
+        if (!call->options->json && applied == QS_OK && result->count[QS_DONE] && plan->after != QS_AFTER_UNLINK)
+            fprintf(call->out, "To undo it: %s undo %s\n", call->options->program, result->run);
+    }
+    return applied != QS_OK ? applied : status;
+}

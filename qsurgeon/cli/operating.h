@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the commands that change a queue share: becoming the queue's owner, signals, performing, reporting. */
+#ifndef QSURGEON_CLI_OPERATING_H
+#define QSURGEON_CLI_OPERATING_H
+
+#include "cli.h"
+#include "qsurgeon/apply.h"
+#include "qsurgeon/plan.h"
+
+/* The queue that a plan or a run is of, opened afresh. QS_USAGE: it is of another host. */
+enum qs_status qs_operating_open(struct qs_call *call, const char *host, const char *mta, const char *queue_dir,
+                                 const char *config, struct qs_instance **instance, struct qs_queue **queue,
+                                 struct qs_error *err) QS_MUST_CHECK;
+
+/* May this process change the queue at all? Neither root nor the queue's owner: QS_NOPERM, before anything is done. */
+enum qs_status qs_operating_allowed(const struct qs_instance *instance, const struct qs_queue *queue,
+                                    struct qs_error *err) QS_MUST_CHECK;
+
+/* Where runs are kept: --state, or a directory of the MTA's own below /var/lib/qsurgeon. */
+const char *qs_operating_state(const struct qs_call *call, const char *mta);
+
+/* Becomes the owner of the queue's files for good, having made the state directory for it. From then on SIGINT and SIGTERM end
+ * the run after the current message. */
+enum qs_status qs_operating_begin(struct qs_call *call, const struct qs_instance *instance, const struct qs_queue *queue,
+                                  struct qs_operate *how, struct qs_error *err) QS_MUST_CHECK;
+
+/* Prints the result; call->left_out when some messages were left out. */
+enum qs_status qs_operating_report(struct qs_call *call, const struct qs_run_result *result, const char *verb,
+                                   struct qs_error *err) QS_MUST_CHECK;
+
+/* Performs the plan and reports. */
+enum qs_status qs_operating_commit(struct qs_call *call, const struct qs_plan *plan, struct qs_error *err) QS_MUST_CHECK;
+
+/* This host's name, a child of parent. */
+char *qs_operating_host(TALLOC_CTX *parent);
+
+#endif
