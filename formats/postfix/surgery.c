@@ -308,6 +308,7 @@ static enum qs_status plan_drop(struct plan *p, TALLOC_CTX *parent, const struct
         return qs_fail(err, QS_NOMEM, "out of memory");
     p->list = more;
     park(p);
+    times(p, QS_TIME_AS_BEFORE);    /* for the way back: the last thing that undoing does to the file */
     for (size_t i = 0; i < d.dropped; i++) {
         struct qs_step *s = step(p, QS_STEP_BYTE, p->parked, NULL);
         s->offset = d.offsets[i];

@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 #include <talloc.h>
 
 #include "qsurgeon/format.h"
@@ -54,6 +55,10 @@ struct qs_operate {
     bool (*keep_going)(void *data, uint32_t done, uint32_t count);  /* asked after each message; false: stop */
     void *data;
 };
+
+/* Makes .qsurgeon in the queue directory, mode 0700, for the owner of the queue: the one thing that the owner cannot do where
+ * root owns the queue directory. Call it before becoming the owner. QS_NOPERM, QS_IO. */
+enum qs_status qs_prepare_queue(const char *queue_dir, uid_t uid, gid_t gid, struct qs_error *err) QS_MUST_CHECK;
 
 /* Performs `plan` on the open queue (of plan->mta at plan->queue_dir, on plan->host: checked by the caller). The calling process
  * must already act as the queue's owner. QS_OK even when messages were left out: see *result, a child of parent. QS_BUSY:

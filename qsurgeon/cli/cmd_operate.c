@@ -7,13 +7,6 @@
 #include "operating.h"
 #include "session.h"
 
-/* The command line that would perform this plan. */
-static char *commit_line(const struct qs_call *call)
-{
-    const struct qs_options *o = call->options;
-    return talloc_asprintf(call->memory, "%s %s%s ... --commit", o->program, o->command->name, o->selection_words);
-}
-
 static enum qs_status make_wish(struct qs_call *call, const struct qs_session *session, enum qs_action action,
                                 struct qs_plan_wish *wish, struct qs_error *err)
 {
@@ -90,7 +83,8 @@ static enum qs_status operate(struct qs_call *call, enum qs_action action, struc
         return status;
     if (o->commit)
         return qs_operating_commit(call, plan, err);
-    const char *line = o->plan ? talloc_asprintf(call->memory, "%s commit %s", o->program, o->plan) : commit_line(call);
+    const char *line = o->plan ? talloc_asprintf(call->memory, "%s commit %s", o->program, qs_shell_word(call->memory, o->plan))
+                               : talloc_asprintf(call->memory, "%s --commit", o->line);
     return o->json ? qs_report_plan_json(call->out, &session->view, plan, err)
                    : qs_report_plan_text(call->out, &session->view, plan, &call->style, line, err);
 }
@@ -111,8 +105,7 @@ static enum qs_status run_archive(struct qs_call *call, struct qs_error *err)
 }
 
 #define COMMON (QS_OPTION(QS_OPT_ALL) | QS_OPTION(QS_OPT_COMMIT) | QS_OPTION(QS_OPT_PLAN) | QS_OPTION(QS_OPT_MAX) | \
-                QS_OPTION(QS_OPT_MAX_SHARE) | QS_OPTION(QS_OPT_INCLUDE_LEGIT) | QS_OPTION(QS_OPT_JSON) | \
-                QS_OPTION(QS_OPT_STATE))
+                QS_OPTION(QS_OPT_MAX_SHARE) | QS_OPTION(QS_OPT_INCLUDE_LEGIT) | QS_OPTION(QS_OPT_JSON))
 
 const struct qs_command qs_cmd_hold = {
     .name = "hold", .summary = "park messages: the hold queue of Postfix, the quarantine of sendmail", .arguments = "",

@@ -116,20 +116,20 @@ static enum qs_status run_verify(struct qs_call *call, struct qs_error *err)
 
 const struct qs_command qs_cmd_commit = {
     .name = "commit", .summary = "perform a plan that --plan wrote", .arguments = "FILE", .least = 1, .most = 1,
-    .options = QS_OPTION(QS_OPT_EDITED) | QS_OPTION(QS_OPT_JSON) | QS_OPTION(QS_OPT_STATE) | QS_OPTION(QS_OPT_OUTPUT),
+    .options = QS_OPTION(QS_OPT_EDITED) | QS_OPTION(QS_OPT_JSON) | QS_OPTION(QS_OPT_OUTPUT),
     .description = "On the host and queue it was made for, and only for messages that are still the same.\n", .run = run_commit,
 };
 const struct qs_command qs_cmd_undo = {
     .name = "undo", .summary = "reverse a run, the last one unless named", .arguments = "[RUN]", .most = 1,
-    .options = QS_OPTION(QS_OPT_JSON) | QS_OPTION(QS_OPT_STATE),
+    .options = QS_OPTION(QS_OPT_JSON),
     .description = "As far as the mail server has not acted since; what could not be reversed is listed.\n", .run = run_undo,
 };
 const struct qs_command qs_cmd_resume = {
     .name = "resume", .summary = "finish a run that was stopped or has crashed", .arguments = "[RUN]", .most = 1,
-    .options = QS_OPTION(QS_OPT_JSON) | QS_OPTION(QS_OPT_STATE), .description = "", .run = run_resume,
+    .options = QS_OPTION(QS_OPT_JSON), .description = "", .run = run_resume,
 };
 const struct qs_command qs_cmd_log = {
-    .name = "log", .summary = "the runs so far", .arguments = "", .options = QS_OPTION(QS_OPT_JSON) | QS_OPTION(QS_OPT_STATE),
+    .name = "log", .summary = "the runs so far", .arguments = "", .options = QS_OPTION(QS_OPT_JSON),
     .description = "", .run = run_log,
 };
 const struct qs_command qs_cmd_verify = {

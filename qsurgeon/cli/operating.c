@@ -121,6 +121,8 @@ enum qs_status qs_operating_begin(struct qs_call *call, const struct qs_instance
     if (status == QS_OK)
         status = make_state(state, uid, gid, err);
     if (status == QS_OK)
+        status = qs_prepare_queue(instance->queue_dir, uid, gid, err);
+    if (status == QS_OK)
         status = become(uid, gid, err);
     if (status != QS_OK)
         return status;

@@ -68,7 +68,7 @@ static const struct option table[QS_OPTIONS] = {
     [QS_OPT_NO_ARCHIVE] = {"no-archive", 0, NULL, OWN, "remove without an archive: there is no way back"},
     [QS_OPT_OUTPUT] = {"output", 0, "FILE", OWN, "the archive to write; otherwise in the run's directory"},
     [QS_OPT_EDITED] = {"edited", 0, NULL, OWN, "perform a plan that was changed by hand"},
-    [QS_OPT_STATE] = {"state", 0, "DIR", OWN, "where runs are kept; /var/lib/qsurgeon/MTA otherwise"},
+    [QS_OPT_STATE] = {"state", 0, "DIR", WHERE, "where runs are kept; /var/lib/qsurgeon/MTA otherwise"},
 };
 
 /* --- did you mean -------------------------------------------------------------------- */
@@ -510,6 +510,18 @@ static enum qs_status parse(struct parser *p, int argc, char **argv)
     return check(p);
 }
 
+/* The whole command line as it could be typed again. */
+static char *command_line(TALLOC_CTX *parent, int argc, char **argv)
+{
+    char *line = talloc_strdup(parent, "");
+    for (int i = 0; line && i < argc; i++) {
+        char *word = qs_shell_word(parent, argv[i]);
+        line = word ? talloc_asprintf_append_buffer(line, "%s%s", i ? " " : "", word) : NULL;
+        talloc_free(word);
+    }
+    return line;
+}
+
 enum qs_status qs_options_parse(TALLOC_CTX *parent, int argc, char **argv, struct qs_options **out,
                                 struct qs_error *err)
 {
@@ -518,8 +530,9 @@ enum qs_status qs_options_parse(TALLOC_CTX *parent, int argc, char **argv, struc
         o->selection = qs_selection_new(o);
         o->program = qs_shell_word(o, argc > 0 ? argv[0] : "qsurgeon");
         o->selection_words = talloc_strdup(o, "");
+        o->line = command_line(o, argc, argv);
     }
-    if (!o || !o->selection || !o->program || !o->selection_words)
+    if (!o || !o->selection || !o->program || !o->selection_words || !o->line)
         return qs_fail(err, QS_NOMEM, "out of memory");
     struct parser p = {.options = o, .err = err};
     enum qs_status status = parse(&p, argc, argv);

@@ -78,6 +78,7 @@ struct qs_options {
     int64_t defer_for;              /* seconds; 0: not given */
     bool json, csv, ids, explain, problems, partial, raw, senders, schema, replace;
     char **arguments; size_t argument_count;
+    char *line;                     /* the whole command line, quoted for a shell */
     char *program;                  /* this program and where it looks, quoted for a shell */
     char *selection_words; /* the selection, but --verdict, quoted: "" or with a blank before each word */
 };

@@ -466,5 +466,7 @@ enum qs_status qs_apply(TALLOC_CTX *parent, const struct qs_plan *plan, const st
         status = path ? qs_plan_write(plan, path, err) : qs_fail(err, QS_NOMEM, "out of memory");
     if (status == QS_OK)
         status = qs_run_go_on(run, err);
+    else
+        run->result->run[0] = '\0';     /* nothing was begun */
     return qs_run_hand_over(parent, run, status, result);
 }

@@ -79,17 +79,19 @@ enum qs_status qs_archive_create(TALLOC_CTX *parent, const char *path, const str
             status = qs_fail(err, QS_NOMEM, "out of memory");
         else if (archive_write_set_format_pax_restricted(w->archive) != ARCHIVE_OK ||
                  archive_write_add_filter_zstd(w->archive) != ARCHIVE_OK ||
-                 archive_write_set_filter_option(w->archive, "zstd", "compression-level", "1") != ARCHIVE_OK ||
-                 archive_write_open_fd(w->archive, w->file.fd) != ARCHIVE_OK)
+                 archive_write_set_filter_option(w->archive, "zstd", "compression-level", "1") != ARCHIVE_OK)
             status = failed(w, err);
     }
     if (status == QS_OK) {
-        /* more threads where this libarchive has them: the archive is the same to read */
+        /* all processors, where this libarchive can: the archive is the same to read */
         (void)archive_write_set_filter_option(w->archive, "zstd", "threads", "0");
-        *out = w;
-    } else {
-        talloc_free(w);
+        if (archive_write_open_fd(w->archive, w->file.fd) != ARCHIVE_OK)
+            status = failed(w, err);
     }
+    if (status == QS_OK)
+        *out = w;
+    else
+        talloc_free(w);
     return status;
 }
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fsops.h"
 
+#include "qsurgeon/apply.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -144,6 +146,21 @@ static bool is_of_run(const char *path)
 }
 
 /* --- opening ---------------------------------------------------------------------------------------------------------- */
+
+enum qs_status qs_prepare_queue(const char *queue_dir, uid_t uid, gid_t gid, struct qs_error *err)
+{
+    int root = open(queue_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (root < 0)
+        return qs_fail_errno(err, errno, "%s", queue_dir);
+    enum qs_status status = QS_OK;
+    bool made = mkdirat(root, QS_RUN_BASE, 0700) == 0;
+    if (!made && errno != EEXIST)
+        status = qs_fail_errno(err, errno, "%s: cannot make " QS_RUN_BASE, queue_dir);
+    else if (made && geteuid() != uid && fchownat(root, QS_RUN_BASE, uid, gid, AT_SYMLINK_NOFOLLOW) != 0)
+        status = qs_fail_errno(err, errno, "%s/" QS_RUN_BASE, queue_dir);
+    close(root);
+    return status;
+}
 
 enum qs_status qs_fs_open(TALLOC_CTX *parent, const char *queue_dir, struct qs_fs **out, struct qs_error *err)
 {
