@@ -18,7 +18,7 @@ enum sign {
     ACCOUNT_SOURCES, ACCOUNT_VOLUME, SCRIPT,
     NOT_OURS, FALSE_TRACE, BOUNCING_STRANGERS, RETURNED_CAMPAIGN, RETURNED_STORM, RETURNED_SOURCES, REPORTERS,
     LOOPING,
-    ONE_SOURCE, FEW_RECIPIENTS, LISTED, VOUCHED, INSIDE, ODD_ONE_OUT, THREAD, FROM_US, OTHER_SUBJECT,
+    ONE_SOURCE, FEW_RECIPIENTS, LISTED, VOUCHED, INSIDE, ODD_ONE_OUT, THREAD, FROM_US, GENUINE, OTHER_SUBJECT,
     SIGNS,
 };
 
@@ -68,6 +68,7 @@ static const struct {
     [INSIDE] = {QS_FAM_LEGITIMACY, "our-own-host-in-its-own-name", -3.0},
     [ODD_ONE_OUT] = {QS_FAM_LEGITIMACY, "not-sent-like-the-rest", -8.0},
     [THREAD] = {QS_FAM_LEGITIMACY, "part-of-a-conversation", -5.0},
+    [GENUINE] = {QS_FAM_LEGITIMACY, "report-to-the-true-sender", -8.0},
     [OTHER_SUBJECT] = {QS_FAM_LEGITIMACY, "tells-of-another-message", -8.0},
     [FROM_US] = {QS_FAM_LEGITIMACY, "report-about-our-own-mail", -8.0},
 };
@@ -147,9 +148,8 @@ static void weigh_strangers(const struct qs_work *work, const struct qs_crowd *c
     if (c->forged >= 2)
         add(sum, FORGED_LOCAL, share(c->forged, c->count), "%d %% come from outside with a sender of ours",
             percent(c->forged, c->count));
-    if (!work->known->names_missing)
-        add(sum, NO_NAMES, share(c->no_name + c->generic, c->count), "%d %% from addresses without a name, %d %% from access networks",
-            percent(c->no_name, c->count), percent(c->generic, c->count));
+    add(sum, NO_NAMES, share(c->no_name + c->generic, c->count), "%d %% from addresses without a name, %d %% from access networks",
+        percent(c->no_name, c->count), percent(c->generic, c->count));
     add(sum, HELO, share(c->bad_helo, c->count), "%d %%", percent(c->bad_helo, c->count));
     if (qs_table_count(work->known->domains))
         add(sum, RELAYING, share(c->relayed, c->count), "%d %% go from strangers to strangers", percent(c->relayed, c->count));
@@ -226,14 +226,14 @@ void qs_weigh_notices(const struct qs_work *work, const struct qs_crowd *c, bool
     if (bad_campaign)
         add(sum, RETURNED_STORM, share(c->top_campaign, c->count) * 2, "%u of them", c->top_campaign);
     else if (c->top_campaign >= 3)
-        add(sum, RETURNED_CAMPAIGN, many(c->top_campaign, 4), "%u return the same text", c->top_campaign);
+        add(sum, RETURNED_CAMPAIGN, many(c->top_campaign, 6), "%u return the same text", c->top_campaign);
     if (c->returned_clients >= 3)
-        add(sum, RETURNED_SOURCES, many(c->returned_clients, 4), "sent by %u clients", c->returned_clients);
+        add(sum, RETURNED_SOURCES, many(c->returned_clients, 6), "sent by %u clients", c->returned_clients);
     if (foreign >= 3)
         add(sum, REPORTERS, share(foreign, c->count) * many(c->sources, 5), "from %u hosts", c->sources);
     add(sum, VICTIM_FLOOD, many(c->count / victims, 4), "%u notices to %u address%s", c->count, victims, victims == 1 ? "" : "es");
     if (c->made_here >= 3)
-        add(sum, FORGED_VICTIMS, share(c->made_here, c->count) * many(victims, 4), "to %u addresses", victims);
+        add(sum, FORGED_VICTIMS, share(c->made_here, c->count) * many(victims, 6), "to %u addresses", victims);
     add(sum, LOOPING, 2 * share(c->looping, c->count), "%d %% passed three times or more", percent(c->looping, c->count));
 }
 
@@ -244,6 +244,8 @@ void qs_weigh_notice(const struct qs_work *work, const struct qs_crowd *crowd, u
     (void)crowd;
     if (f->bits & QS_F_FALSE_TRACE)
         add(sum, FALSE_TRACE, 1, "a field of the returned message names this host, but the next host did not get it from us");
+    if (f->bits & QS_F_GENUINE)
+        add(sum, GENUINE, 1, "the returned message came from its sender's own mail server");
     if ((f->bits & QS_F_FROM_US) && !(campaign != QS_NONE && work->bad[campaign]))
         add(sum, FROM_US, 1, "the returned message came from a client of ours and passed here");
 }

@@ -104,15 +104,28 @@ static unsigned own_hop(const struct qs_known *known, const struct qs_scan *scan
     return QS_BY_KEPT;
 }
 
-qs_sym qs_returned_client(const struct qs_known *known, const struct qs_scan *scan, const struct qs_returned *r)
+/* The newest hop that tells a client's address, or QS_BY_KEPT. */
+static unsigned first_hop(const struct qs_known *known, const struct qs_scan *scan, const struct qs_returned *r)
 {
-    unsigned own = own_hop(known, scan, r);
-    if (own < QS_BY_KEPT)
-        return r->client[own];
     for (unsigned k = 0; k < QS_BY_KEPT && r->by[k]; k++)
         if (r->client[k] && !qs_is_own_client(known, qs_sym_str(scan->strings, r->client[k]), (struct qs_span){NULL, 0}))
-            return r->client[k];
-    return 0;
+            return k;
+    return QS_BY_KEPT;
+}
+
+qs_sym qs_returned_client(const struct qs_known *known, const struct qs_scan *scan, const struct qs_returned *r)
+{
+    unsigned own = own_hop(known, scan, r), first = own < QS_BY_KEPT ? own : first_hop(known, scan, r);
+    return first < QS_BY_KEPT ? r->client[first] : 0;
+}
+
+uint32_t qs_sender_of(const struct qs_known *known, const struct qs_scan *scan, const struct qs_fact *fact, uint32_t message)
+{
+    const struct qs_message *m = &scan->messages[message];
+    uint32_t bits = fact[message].bits;
+    if (bits & QS_F_NOTICE)
+        return m->returned && !(bits & QS_F_FROM_US) ? qs_returned_client(known, scan, m->returned) : 0;
+    return bits & QS_F_INSIDE ? fact[message].origin : m->client_address;
 }
 
 /* How other hosts see us. When a message of ours was bounced elsewhere, the hop after ours tells our address; a sender who
@@ -145,20 +158,47 @@ static bool learn_outside(struct qs_known *known, const struct qs_scan *scan)
     return ok;
 }
 
-static uint32_t trace_bits(const struct qs_known *known, const struct qs_scan *scan, const struct qs_returned *r)
+static bool is_beneath(struct qs_span name, struct qs_span domain)
 {
+    return domain.len >= 4 && memchr(domain.ptr, '.', domain.len) && name.len >= domain.len &&
+           strncasecmp(name.ptr + name.len - domain.len, domain.ptr, domain.len) == 0 &&
+           (name.len == domain.len || name.ptr[name.len - domain.len - 1] == '.');
+}
+
+static bool same_organisation(struct qs_span name, struct qs_span domain)
+{
+    return domain.len && (is_beneath(name, domain) || qs_host_hash(name) == qs_host_hash(domain));
+}
+
+/* A name that somebody chose for this host. */
+static bool is_proper_name(struct qs_span name, const char *address)
+{
+    return name.len && memchr(name.ptr, '.', name.len) && *name.ptr != '[' && !qs_name_is_generic(name, address);
+}
+
+static uint32_t trace_bits(const struct qs_known *known, const struct qs_scan *scan, const struct qs_message *m)
+{
+    const struct qs_returned *r = m->returned;
     if (!r->by[0])
         return 0;
     unsigned own = own_hop(known, scan, r);
+    unsigned first = own < QS_BY_KEPT ? own : first_hop(known, scan, r);
+    struct qs_span name = {NULL, 0};
+    if (first < QS_BY_KEPT)
+        name = qs_sym_span(scan->strings, r->name[first]);
+    bool proper = first < QS_BY_KEPT && is_proper_name(name, qs_sym_str(scan->strings, r->client[first]));
+    uint32_t dubious = first < QS_BY_KEPT && !proper && !known->names_missing ? QS_F_RETURNS_DUBIOUS : 0;
     if (own == QS_BY_KEPT)
-        return QS_F_RETURNS;
+        return QS_F_RETURNS | dubious;
     qs_sym next = own > 0 ? r->client[own - 1] : 0;
     if (next && !qs_table_get(known->outside, next, 0) &&
         !qs_is_own_client(known, qs_sym_str(scan->strings, next), (struct qs_span){NULL, 0}))
-        return QS_F_RETURNS | QS_F_FALSE_TRACE;
+        return QS_F_RETURNS | QS_F_FALSE_TRACE | dubious;
     bool inside = !r->client[own] ||
                   qs_is_own_client(known, qs_sym_str(scan->strings, r->client[own]), (struct qs_span){NULL, 0});
-    return QS_F_RETURNS | QS_F_PASSED | (inside ? QS_F_FROM_US : 0);
+    bool genuine = !inside && proper &&
+                   same_organisation(name, qs_domain_of(qs_sym_span(scan->strings, qs_first_recipient(m))));
+    return QS_F_RETURNS | QS_F_PASSED | (inside ? QS_F_FROM_US : dubious) | (genuine ? QS_F_GENUINE : 0);
 }
 
 /* --- all messages ---------------------------------------------------------------------------------------------------- */
@@ -189,18 +229,6 @@ static uint32_t recipient_bits(const struct qs_known *known, const struct qs_sca
     return bits;
 }
 
-static bool is_beneath(struct qs_span name, struct qs_span domain)
-{
-    return domain.len >= 4 && memchr(domain.ptr, '.', domain.len) && name.len >= domain.len &&
-           strncasecmp(name.ptr + name.len - domain.len, domain.ptr, domain.len) == 0 &&
-           (name.len == domain.len || name.ptr[name.len - domain.len - 1] == '.');
-}
-
-static bool same_organisation(struct qs_span name, struct qs_span domain)
-{
-    return domain.len && (is_beneath(name, domain) || qs_host_hash(name) == qs_host_hash(domain));
-}
-
 static void client_facts(const struct qs_known *known, const struct qs_scan *scan, const struct qs_message *m,
                          struct qs_fact *f)
 {
@@ -220,7 +248,7 @@ static void client_facts(const struct qs_known *known, const struct qs_scan *sca
     if (m->client_address) {
         if (qs_is_own_client(known, address, org ? name : (struct qs_span){NULL, 0}))
             f->bits |= QS_F_OWN_CLIENT;
-        else if (!name.len)
+        else if (!name.len && !known->names_missing)
             f->bits |= QS_F_NO_NAME;
     }
     if (org && !(f->bits & QS_F_INSIDE) &&
@@ -335,7 +363,7 @@ struct qs_fact *qs_make_facts(TALLOC_CTX *parent, const struct qs_scan *scan, st
     bool ok = vouch_sources(scan, fact) && vouch_threads(scan, fact) && learn_outside(known, scan);
     for (uint32_t i = 0; ok && i < scan->count; i++)
         if ((fact[i].bits & QS_F_NOTICE) && scan->messages[i].returned)
-            fact[i].bits |= trace_bits(known, scan, scan->messages[i].returned);
+            fact[i].bits |= trace_bits(known, scan, &scan->messages[i]);
     if (ok)
         return fact;
     talloc_free(fact);

@@ -66,6 +66,8 @@ enum qs_fact_bit {
     QS_F_PASSED = 1u << 17,         /* the returned message passed this host ... */
     QS_F_FROM_US = 1u << 18,        /* ... and came from a client or user of ours */
     QS_F_FALSE_TRACE = 1u << 19,    /* the returned message has a Received field in our name that is forged */
+    QS_F_RETURNS_DUBIOUS = 1u << 21,    /* the returned message came from a client without a name, or of an access network */
+    QS_F_GENUINE = 1u << 20,        /* we got the returned message from the own server of whom the notice goes to */
 };
 /* What ties a message of a stranger to its sender and is hard to forge at scale. */
 enum { QS_F_VOUCHED = QS_F_MATCH | QS_F_SAME_SOURCE | QS_F_THREAD };
@@ -84,19 +86,27 @@ struct qs_fact *qs_make_facts(TALLOC_CTX *parent, const struct qs_scan *scan, st
 qs_sym qs_first_recipient(const struct qs_message *m);
 /* The client that handed a returned message to this host, or to the first host that tells; 0: none. */
 qs_sym qs_returned_client(const struct qs_known *known, const struct qs_scan *scan, const struct qs_returned *r);
+/* Who sent the message, or for a notice the message that it returns: the client of a stranger, a digest of a user or host of
+ * ours; 0: unknown. */
+uint32_t qs_sender_of(const struct qs_known *known, const struct qs_scan *scan, const struct qs_fact *fact, uint32_t message);
 struct qs_span qs_domain_of(struct qs_span address);    /* what stands behind the last '@' */
 uint32_t qs_subject_digest(struct qs_span subject);
 
 /* --- campaigns.c: messages of one wording ---------------------------------------------------------------------------- */
 
 /* The campaign to which each message's text belongs, or for a notice the text it returns: a first guess that is wider than
- * a text cluster. Whoever is vouched for has none. Campaigns are numbered; QS_NONE: none. */
+ * a text cluster. Whoever is vouched for has none. Campaigns that the same clients sent are of one wave. */
 struct qs_campaigns {
-    uint32_t *of;
-    uint32_t count;
+    uint32_t *of;                   /* campaign of each message, or QS_NONE */
+    uint32_t *wave;                 /* of each campaign */
+    uint32_t count, waves;
+    struct qs_parts *parts;         /* private */
 };
 struct qs_campaigns *qs_find_campaigns(TALLOC_CTX *parent, const struct qs_scan *scan, const struct qs_clusters *clusters,
-                                       const struct qs_fact *fact);
+                                       const struct qs_known *known, const struct qs_fact *fact);
+/* Gives messages that resemble a bad campaign a little, and by something else, to that campaign. bad: of each campaign. */
+void qs_adopt_stragglers(struct qs_campaigns *campaigns, const struct qs_scan *scan, const struct qs_fact *fact,
+                         const uint8_t *bad);
 
 /* --- notices.c: which notices belong together ------------------------------------------------------------------------ */
 

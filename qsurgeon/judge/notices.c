@@ -9,7 +9,7 @@
 
 #include "judge.h"
 
-enum { CAMPAIGNS_OF_CLIENT = 16, HEAVY = 3, SHARE = 10 };
+enum { HEAVY = 3, SHARE = 10 };
 
 struct joiner {
     TALLOC_CTX *scratch;
@@ -18,8 +18,6 @@ struct joiner {
     const struct qs_fact *fact;
     const struct qs_campaigns *campaigns;
     struct qs_notices *out;
-    uint32_t *parent;               /* union-find over campaigns, then victims */
-    uint32_t *clients;              /* distinct clients of each campaign */
     struct qs_table *client;        /* client symbol to a campaign */
     struct qs_table *by_subject;    /* subject digest to campaign */
 };
@@ -79,76 +77,6 @@ static uint32_t victim_of(const struct joiner *j, uint32_t message)
     return qs_table_get(j->out->index, qs_first_recipient(&j->scan->messages[message]), QS_NONE);
 }
 
-/* --- campaigns that came from the same clients ----------------------------------------------------------------------- */
-
-/* The stranger who sent the message, or for a notice the message that it returns; 0: none. */
-static qs_sym stranger(const struct joiner *j, uint32_t message)
-{
-    const struct qs_message *m = &j->scan->messages[message];
-    uint32_t bits = j->fact[message].bits;
-    if (bits & QS_F_NOTICE)
-        return m->returned && !(bits & QS_F_FROM_US) ? qs_returned_client(j->known, j->scan, m->returned) : 0;
-    return bits & QS_F_INSIDE ? 0 : m->client_address;
-}
-
-static int by_value(const void *a, const void *b)
-{
-    const uint64_t *x = a, *y = b;
-    return *x < *y ? -1 : *x > *y;
-}
-
-/* Counts the clients of each campaign and those that two campaigns share. uses: client and campaign, sorted. */
-static bool count_shared(struct joiner *j, const uint64_t *uses, uint32_t count, struct qs_table *shared)
-{
-    for (uint32_t i = 0, end; i < count; i = end) {
-        uint32_t own[CAMPAIGNS_OF_CLIENT] = {(uint32_t)uses[i]}, n = 0, client = (uint32_t)(uses[i] >> 32);
-        for (end = i; end < count && (uint32_t)(uses[end] >> 32) == client; end++) {
-            if ((end > i && uses[end] == uses[end - 1]) || n == CAMPAIGNS_OF_CLIENT)
-                continue;
-            own[n++] = (uint32_t)uses[end];
-        }
-        if (!qs_table_at(j->client, client, own[0]))
-            return false;
-        for (uint32_t a = 0; a < n; a++) {
-            j->clients[own[a]]++;
-            for (uint32_t b = 0; b < a; b++) {
-                uint32_t *both = qs_table_at(shared, (uint64_t)own[a] << 32 | own[b], 0);
-                if (!both)
-                    return false;
-                (*both)++;
-            }
-        }
-    }
-    return true;
-}
-
-/* Campaigns of which two clients or more, and a tenth of the fewer, are the same came in one wave. */
-static bool join_campaigns(struct joiner *j)
-{
-    struct qs_table *shared = qs_table_new(j->scratch, 64);
-    uint64_t *uses = talloc_array(j->scratch, uint64_t, j->scan->count + 1);
-    uint32_t used = 0, at = 0, both;
-    if (!shared || !uses)
-        return false;
-    for (uint32_t i = 0; i < j->scan->count; i++) {
-        qs_sym client = j->campaigns->of[i] == QS_NONE ? 0 : stranger(j, i);
-        if (client)
-            uses[used++] = (uint64_t)client << 32 | j->campaigns->of[i];
-    }
-    qsort(uses, used, sizeof *uses, by_value);
-    if (!count_shared(j, uses, used, shared))
-        return false;
-    talloc_free(uses);
-    uint64_t key;
-    while (qs_table_next(shared, &at, &key, &both)) {
-        uint32_t a = (uint32_t)(key >> 32), b = (uint32_t)key;
-        uint32_t fewer = j->clients[a] < j->clients[b] ? j->clients[a] : j->clients[b];
-        if (both >= 2 && (uint64_t)both * SHARE >= fewer)
-            unite(j->parent, a, b);
-    }
-    return true;
-}
-
 /* The campaign that a notice tells of when it returns no text: by the subject or the client of what it returns. */
 static uint32_t campaign_of(const struct joiner *j, uint32_t message)
 {
@@ -161,6 +89,20 @@ static uint32_t campaign_of(const struct joiner *j, uint32_t message)
         campaign = qs_table_get(j->by_subject, subject, QS_NONE);
     qs_sym client = campaign == QS_NONE ? qs_returned_client(j->known, j->scan, m->returned) : 0;
     return client ? qs_table_get(j->client, client, QS_NONE) : campaign;
+}
+
+static bool learn_clients(struct joiner *j)
+{
+    for (uint32_t i = 0; i < j->scan->count; i++) {
+        uint32_t campaign = j->campaigns->of[i];
+        uint32_t client = campaign == QS_NONE ? 0 : qs_sender_of(j->known, j->scan, j->fact, i);
+        uint32_t *at = client ? qs_table_at(j->client, client, campaign) : NULL;
+        if (client && !at)
+            return false;
+        if (at && campaign < *at)
+            *at = campaign;
+    }
+    return true;
 }
 
 static bool learn_subjects(struct joiner *j)
@@ -176,7 +118,7 @@ static bool learn_subjects(struct joiner *j)
         uint32_t *at = subject ? qs_table_at(j->by_subject, subject, campaign) : NULL;
         if (subject && !at)
             return false;
-        if (at && *at != QS_NONE && root(j->parent, *at) != root(j->parent, campaign))
+        if (at && *at != QS_NONE && j->campaigns->wave[*at] != j->campaigns->wave[campaign])
             *at = QS_NONE;          /* of several waves: says nothing */
         else if (at && campaign < *at && *at != QS_NONE)
             *at = campaign;
@@ -189,14 +131,14 @@ static bool learn_subjects(struct joiner *j)
 /* Notices made here: a wave, or the part of a wave that one victim gets. Numbers: 2 * wave, or behind them a victim's. */
 static bool number_own(struct joiner *j)
 {
-    uint32_t *size = talloc_zero_array(j->scratch, uint32_t, j->campaigns->count + 1);
+    uint32_t *size = talloc_zero_array(j->scratch, uint32_t, j->campaigns->waves + 1);
     struct qs_table *heavy = qs_table_new(j->scratch, 256);
     bool ok = size && heavy;
     for (uint32_t i = 0; ok && i < j->scan->count; i++) {
-        if (!(j->fact[i].bits & QS_F_MADE_HERE))
+        if (!(j->fact[i].bits & QS_F_MADE_HERE) || j->fact[i].bits & QS_F_GENUINE)
             continue;
         uint32_t campaign = campaign_of(j, i), victim = victim_of(j, i);
-        uint32_t wave = campaign == QS_NONE ? j->campaigns->count : root(j->parent, campaign);
+        uint32_t wave = campaign == QS_NONE ? j->campaigns->waves : j->campaigns->wave[campaign];
         size[wave]++;
         uint32_t *count = qs_table_at(heavy, (uint64_t)wave << 32 | victim, 0);
         ok = count != NULL;
@@ -206,10 +148,10 @@ static bool number_own(struct joiner *j)
     struct qs_table *number = qs_table_new(j->scratch, 256);
     ok = ok && number;
     for (uint32_t i = 0; ok && i < j->scan->count; i++) {
-        if (!(j->fact[i].bits & QS_F_MADE_HERE))
+        if (!(j->fact[i].bits & QS_F_MADE_HERE) || j->fact[i].bits & QS_F_GENUINE)
             continue;
         uint32_t campaign = campaign_of(j, i), victim = victim_of(j, i);
-        uint32_t wave = campaign == QS_NONE ? j->campaigns->count : root(j->parent, campaign);
+        uint32_t wave = campaign == QS_NONE ? j->campaigns->waves : j->campaigns->wave[campaign];
         uint32_t count = qs_table_get(heavy, (uint64_t)wave << 32 | victim, 0);
         bool own_flood = count >= HEAVY && (campaign == QS_NONE || (uint64_t)count * SHARE >= size[wave]);
         if (campaign == QS_NONE && !own_flood)
@@ -272,17 +214,13 @@ struct qs_notices *qs_join_notices(TALLOC_CTX *parent, const struct qs_scan *sca
         goto done;
     out->index = qs_table_new(out, 256);
     out->wave = talloc_array(out, uint32_t, scan->count ? scan->count : 1);
-    j.parent = talloc_array(j.scratch, uint32_t, campaigns->count + 1);
-    j.clients = talloc_zero_array(j.scratch, uint32_t, campaigns->count + 1);
     j.client = qs_table_new(j.scratch, 1024);
     j.by_subject = qs_table_new(j.scratch, 1024);
-    if (!out->index || !out->wave || !j.parent || !j.clients || !j.client || !j.by_subject)
+    if (!out->index || !out->wave || !j.client || !j.by_subject)
         goto done;
-    for (uint32_t c = 0; c < campaigns->count; c++)
-        j.parent[c] = c;
     for (uint32_t i = 0; i < scan->count; i++)
         out->wave[i] = QS_NONE;
-    if (!count_victims(&j) || !join_campaigns(&j) || !learn_subjects(&j) || !number_own(&j) || !number_foreign(&j))
+    if (!count_victims(&j) || !learn_clients(&j) || !learn_subjects(&j) || !number_own(&j) || !number_foreign(&j))
         goto done;
     result = talloc_steal(parent, out);
 done:
