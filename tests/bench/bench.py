@@ -203,7 +203,8 @@ def machine():
     model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
     memory = int(re.search(r"MemTotal:\s*(\d+)", Path("/proc/meminfo").read_text())[1]) / MIB
     return (f"{len(os.sched_getaffinity(0))} cores ({model[1] if model else os.uname().machine}), "
-            f"{memory:.0f} GiB of memory, Linux {os.uname().release}; load at the start {os.getloadavg()[0]:.1f}")
+            f"{memory:.0f} GiB of memory, Linux {os.uname().release}, "
+            f"load {os.getloadavg()[0]:.1f} at the start")
 
 
 def main():
