@@ -128,42 +128,50 @@ static bool learn_subjects(struct joiner *j)
 
 /* --- floods ---------------------------------------------------------------------------------------------------------- */
 
-/* Notices made here: a wave, or the part of a wave that one victim gets. Numbers: 2 * wave, or behind them a victim's. */
+/* Of a notice made here: the wave, apart by whether the mail system itself made it or a program on this host handed it in.
+ * False: belongs to no flood. */
+static bool own_wave(const struct joiner *j, uint32_t message, uint32_t *wave, bool *campaign_known)
+{
+    uint32_t bits = j->fact[message].bits;
+    if (!(bits & QS_F_MADE_HERE) || bits & QS_F_GENUINE)
+        return false;
+    uint32_t campaign = campaign_of(j, message);
+    *campaign_known = campaign != QS_NONE;
+    *wave = (campaign == QS_NONE ? j->campaigns->waves : j->campaigns->wave[campaign]) * 2 + !(bits & QS_F_OWN_CLIENT);
+    return true;
+}
+
+/* Notices made here: a wave is a flood, and the part of a wave that goes to one victim, when it is a good part. */
 static bool number_own(struct joiner *j)
 {
-    uint32_t *size = talloc_zero_array(j->scratch, uint32_t, j->campaigns->waves + 1);
-    struct qs_table *heavy = qs_table_new(j->scratch, 256);
-    bool ok = size && heavy;
-    for (uint32_t i = 0; ok && i < j->scan->count; i++) {
-        if (!(j->fact[i].bits & QS_F_MADE_HERE) || j->fact[i].bits & QS_F_GENUINE)
+    uint32_t *size = talloc_zero_array(j->scratch, uint32_t, (j->campaigns->waves + 1) * 2), wave;
+    struct qs_table *heavy = qs_table_new(j->scratch, 256), *number = qs_table_new(j->scratch, 256);
+    bool known;
+    if (!size || !heavy || !number)
+        return false;
+    for (uint32_t i = 0; i < j->scan->count; i++) {
+        if (!own_wave(j, i, &wave, &known))
             continue;
-        uint32_t campaign = campaign_of(j, i), victim = victim_of(j, i);
-        uint32_t wave = campaign == QS_NONE ? j->campaigns->waves : j->campaigns->wave[campaign];
+        uint32_t *count = qs_table_at(heavy, (uint64_t)wave << 32 | victim_of(j, i), 0);
+        if (!count)
+            return false;
+        (*count)++;
         size[wave]++;
-        uint32_t *count = qs_table_at(heavy, (uint64_t)wave << 32 | victim, 0);
-        ok = count != NULL;
-        if (ok)
-            (*count)++;
     }
-    struct qs_table *number = qs_table_new(j->scratch, 256);
-    ok = ok && number;
-    for (uint32_t i = 0; ok && i < j->scan->count; i++) {
-        if (!(j->fact[i].bits & QS_F_MADE_HERE) || j->fact[i].bits & QS_F_GENUINE)
+    for (uint32_t i = 0; i < j->scan->count; i++) {
+        if (!own_wave(j, i, &wave, &known))
             continue;
-        uint32_t campaign = campaign_of(j, i), victim = victim_of(j, i);
-        uint32_t wave = campaign == QS_NONE ? j->campaigns->waves : j->campaigns->wave[campaign];
-        uint32_t count = qs_table_get(heavy, (uint64_t)wave << 32 | victim, 0);
-        bool own_flood = count >= HEAVY && (campaign == QS_NONE || (uint64_t)count * SHARE >= size[wave]);
-        if (campaign == QS_NONE && !own_flood)
+        uint32_t victim = victim_of(j, i), count = qs_table_get(heavy, (uint64_t)wave << 32 | victim, 0);
+        bool to_one = count >= HEAVY && (!known || (uint64_t)count * SHARE >= size[wave]);
+        if (!known && !to_one)
             continue;
-        uint32_t *at = qs_table_at(number, (uint64_t)wave << 32 | (own_flood ? victim : QS_NONE), j->out->waves);
-        ok = at != NULL;
-        if (ok) {
-            j->out->waves += *at == j->out->waves;
-            j->out->wave[i] = *at;
-        }
+        uint32_t *at = qs_table_at(number, (uint64_t)wave << 32 | (to_one ? victim : QS_NONE), j->out->waves);
+        if (!at)
+            return false;
+        j->out->waves += *at == j->out->waves;
+        j->out->wave[i] = *at;
     }
-    return ok;
+    return true;
 }
 
 /* Notices of others: victims who get a campaign back as a tenth of their notices or more, and the campaign, are one. */
