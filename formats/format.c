@@ -2,7 +2,10 @@
 /* The list of drivers, and which of them means what the user said. Knows nothing of any MTA. */
 #include "qsurgeon/format.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 extern const struct qs_format qs_format_postfix, qs_format_sendmail;
 
@@ -97,6 +100,11 @@ enum qs_status qs_format_discover(TALLOC_CTX *parent, const char *mta, const str
     } else if (claims.count == 0 && failed != QS_OK) {
         /* a driver that could not look is a better answer than none having found anything */
         status = qs_fail(err, failed, "%s", first_why.text);
+    } else if (claims.count == 0 && named != NULL && faccessat(AT_FDCWD, named, R_OK, AT_EACCESS) != 0) {
+        bool missing = errno == ENOENT || errno == ENOTDIR;
+        status = qs_fail_errno(err, errno, "%s", named);
+        if (missing)
+            status = QS_NOQUEUE;
     } else if (claims.count == 0 && named != NULL) {
         status = qs_fail(err, QS_NOQUEUE, "%s: not a queue of %s", named, names_of(scratch, only));
     } else if (claims.count == 0) {

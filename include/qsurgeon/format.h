@@ -63,12 +63,12 @@ enum {                          /* qs_envelope.flags */
     QS_ENV_HELD = 1 << 0,           /* hold queue, or quarantined */
     QS_ENV_LOST = 1 << 1,           /* corrupt (Postfix) or lost Qf (sendmail) */
     QS_ENV_FORCED_EXPIRE = 1 << 2,
-    QS_ENV_EDITED = 1 << 3,         /* edited in place by a milter: pointer records */
+    QS_ENV_EDITED = 1 << 3,         /* edited in place by a milter, as far as the envelope shows it */
     QS_ENV_UTF8 = 1 << 4,           /* SMTPUTF8 */
     QS_ENV_LOCAL = 1 << 5,          /* submitted by a local program, not over the network */
     QS_ENV_BOUNCE_PENDING = 1 << 6, /* a bounce log waits to be reported */
     QS_ENV_NO_BODY = 1 << 7,        /* sendmail: the df is missing */
-    QS_ENV_RESPONSE = 1 << 8,       /* sendmail F flag r: the MTA's own bounce */
+    QS_ENV_RESPONSE = 1 << 8,       /* the MTA's own bounce */
 };
 
 /* Everything that the envelope says. Spans point into the reader and live until its next use. Empty span: not there. */

@@ -1422,6 +1422,18 @@ static void discovery(void **state)
     assert_int_equal(qs_format_discover(root, "exim", &place, &list, &count, &err), QS_USAGE);
     assert_non_null(strstr(err.text, "postfix or sendmail"));
 
+    const struct qs_place nowhere = {.queue_dir = "/nonexistent/queue"};
+    assert_int_equal(qs_format_discover(root, NULL, &nowhere, &list, &count, &err), QS_NOQUEUE);
+    assert_non_null(strstr(err.text, "No such file or directory"));
+    if (geteuid() == 0) {
+        assert_int_equal(fchmod(top, 0700), 0);
+        assert_int_equal(seteuid(65534), 0);
+        enum qs_status status = qs_format_discover(root, NULL, &place, &list, &count, &err);
+        assert_int_equal(seteuid(0), 0);
+        assert_int_equal(fchmod(top, 0755), 0);
+        assert_int_equal(status, QS_NOPERM);
+    }
+
     usual_dirs();
     assert_true(pf_probe(root, spool, &evidence));
     assert_non_null(strstr(evidence, "7 directories"));
@@ -1436,6 +1448,19 @@ static void discovery(void **state)
     assert_int_equal(pf_site(list[0], site, &err), QS_OK);
     assert_null(site->hostname);
     talloc_free(site);
+    talloc_free(list);
+
+    /* both drivers know it: the user has to say */
+    put("qf6AM290NF007566", QS_SPAN("V8\nT1795313340\nSa@a.test\nRPFD:r1@x.test\nH??Subject: one\n.\n"), 0600);
+    put("df6AM290NF007566", QS_SPAN("body\n"), 0600);
+    assert_int_equal(qs_format_discover(root, NULL, &place, &list, &count, &err), QS_USAGE);
+    assert_non_null(strstr(err.text, "--mta"));
+    assert_int_equal(qs_format_discover(root, "sendmail", &place, &list, &count, &err), QS_OK);
+    assert_int_equal(count, 1);
+    talloc_free(list);
+    assert_int_equal(qs_format_discover(root, "postfix", &place, &list, &count, &err), QS_OK);
+    assert_int_equal(count, 1);
+    assert_ptr_equal(list[0]->format, &qs_format_postfix);
     talloc_free(list);
 
     /* part of a queue: its files tell */
