@@ -113,16 +113,22 @@ static int write_bytes(const char *bytes, size_t len, void *data)
         bytes += n + 1;
         len -= n + 1;
     }
-    fwrite(bytes, 1, len, out);
-    return ferror(out) ? -1 : 0;
+    return fwrite(bytes, 1, len, out) == len ? 0 : -1;
 }
 
 enum qs_status qs_json_line(FILE *out, struct qs_json *json, struct qs_error *err)
 {
+    enum { FLAGS = JSON_COMPACT | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(12) };
     bool complete = !json->failed;
-    if (complete && json_dump_callback(json->object, write_bytes, out,
-                                       JSON_COMPACT | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(12)) == 0)
+    if (complete) {
+        char line[8192];            /* most objects fit: one write instead of one for each word */
+        size_t len = json_dumpb(json->object, line, sizeof line, FLAGS);
+        if (len <= sizeof line)
+            write_bytes(line, len, out);
+        else
+            json_dump_callback(json->object, write_bytes, out, FLAGS);
         fputc('\n', out);
+    }
     json_decref(json->object);
     json->object = NULL;
     return complete ? qs_written(out, err) : qs_fail(err, QS_NOMEM, "out of memory");
