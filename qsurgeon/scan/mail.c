@@ -16,6 +16,7 @@
 
 enum {
     HOST_BYTES = 255,
+    PASSWORD_BYTES = 64,
     HIDDEN_MUCH = 300,          /* bytes of hidden text that are more than a preheader */
     HTML_ENOUGH = 20,           /* bytes of visible HTML text that make the plain alternative needless */
     BOUNDARY_BYTES = 255,
@@ -749,6 +750,17 @@ static size_t link_host(char *to, struct qs_span url)
         if (c == '%' && end - p >= 3 && byte_hex(p[1]) < 16 && byte_hex(p[2]) < 16) {
             c = (char)(byte_hex(p[1]) << 4 | byte_hex(p[2]));
             p += 2;
+        }
+        if (c == ':') {         /* a port, or user:password@ */
+            const char *q = p + 1;
+            while (q < end && q - p < PASSWORD_BYTES && *q > ' ' && *q != '/' && *q != '?' && *q != '#' && *q != '@') {
+                q++;
+            }
+            if (q == end || *q != '@') {
+                break;
+            }
+            p = q;
+            c = '@';
         }
         if (c == '@') {
             n = 0;              /* what stood before was a user name */

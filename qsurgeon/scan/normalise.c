@@ -261,12 +261,16 @@ INLINE const unsigned char *link_word(const unsigned char *base, const unsigned 
                                       const unsigned char *end, struct sink sink)
 {
     const unsigned char *host = p, *q = p;
-    while (q < end && (is_host_byte(*q) || *q == '@')) {
+    while (q < end && (is_host_byte(*q) || *q == '@' || *q == ':' || *q == '%')) {
         if (*q++ == '@') {
-            host = q;           /* user@host */
+            host = q;           /* user:password@host */
         }
     }
-    struct qs_span owner = words_host_owner((struct qs_span){ (const char *)host, (size_t)(q - host) });
+    const unsigned char *stop = host;
+    while (stop < q && is_host_byte(*stop)) {
+        stop++;
+    }
+    struct qs_span owner = words_host_owner((struct qs_span){ (const char *)host, (size_t)(stop - host) });
     struct word w;
     w.len = 0;
     w.letters = 0;
