@@ -5,6 +5,7 @@
 #include <arpa/inet.h>
 #include <string.h>
 
+enum { LONGEST = 100 };         /* bytes of an address with brackets, "IPv6:" and zone */
 static const unsigned char mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 
 /* The address alone; as a range of one. */
@@ -12,9 +13,11 @@ static bool parse_address(struct qs_span text, struct qs_network *out)
 {
     char copy[INET6_ADDRSTRLEN];
     struct qs_network n = {{0}, 0, false};
+    if (text.len > LONGEST)
+        return false;
     if (text.len >= 2 && text.ptr[0] == '[' && text.ptr[text.len - 1] == ']')
         text = (struct qs_span){text.ptr + 1, text.len - 2};
-    if (qs_span_starts_nocase(text, "IPv6:"))
+    if (text.len > 5 && qs_span_starts_nocase(text, "IPv6:"))
         text = (struct qs_span){text.ptr + 5, text.len - 5};
     const char *zone = text.len > 0 ? memchr(text.ptr, '%', text.len) : NULL;
     if (zone != NULL)

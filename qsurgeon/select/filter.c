@@ -147,7 +147,7 @@ static void keep_marked(struct work *w, const uint8_t *wanted)
 
 static uint8_t *new_marks(TALLOC_CTX *parent, const struct qs_view *view)
 {
-    return talloc_zero_array(parent, uint8_t, view->scan->count > 0 ? view->scan->count : 1);
+    return talloc_zero_array(parent, uint8_t, view->scan->count);
 }
 
 static enum qs_status by_id(struct work *w)

@@ -203,7 +203,7 @@ static uint32_t big_endian(const unsigned char *p)
 }
 
 /* Looks at the first bytes, before SQLite does (https://www.sqlite.org/fileformat.html, 1.3): is it ours,
- * in a format that we read, in UTF-8? */
+ * in a format that we read, in UTF-8, without a write-ahead log, and all there? */
 static enum qs_status check_header(const char *path, struct qs_error *err)
 {
     unsigned char head[100];
@@ -230,6 +230,13 @@ static enum qs_status check_header(const char *path, struct qs_error *err)
                        (unsigned)big_endian(head + 60), (int)QS_SAVED_FORMAT);
     if (big_endian(head + 56) != 1)
         return qs_fail(err, QS_DATA, "%s: damaged: its text is not UTF-8", path);
+    if (head[18] != 1 || head[19] != 1)
+        return qs_fail(err, QS_DATA, "%s: is in WAL mode; PRAGMA journal_mode = DELETE ends that", path);
+    uint32_t page = (uint32_t)head[16] << 8 | head[17];
+    uint64_t size = (uint64_t)big_endian(head + 28) * (page == 1 ? 65536 : page);
+    if ((uint64_t)st.st_size != size)
+        return qs_fail(err, QS_DATA, "%s: damaged: %lld bytes, not %llu", path, (long long)st.st_size,
+                       (unsigned long long)size);
     return QS_OK;
 }
 

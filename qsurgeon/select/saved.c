@@ -77,7 +77,7 @@ const char *qs_saved_total(struct qs_scan_totals *totals, unsigned i, uint64_t *
 
 static int close_saved(struct qs_saved *file)
 {
-    sqlite3_close(file->db);
+    sqlite3_close_v2(file->db);     /* its statements, children of the object, go after it */
     return 0;
 }
 

@@ -66,7 +66,7 @@ struct qs_tables {
     struct qs_names *ids, *groups;  /* made when first asked for, children of this object */
 };
 
-/* Makes the tables known to the connection. QS_NOMEM, QS_IO. */
+/* Makes the tables known to the connection, which has no authorizer yet. QS_NOMEM. */
 enum qs_status qs_tables_register(struct qs_tables *tables, sqlite3 *db, struct qs_error *err) QS_MUST_CHECK;
 
 #endif

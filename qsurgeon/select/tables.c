@@ -65,7 +65,6 @@ static int table_connect(sqlite3 *db, void *data, int argc, const char *const *a
                          char **error)
 {
     (void)argc;                     /* argv[0] is the module's name, which is the table's */
-    (void)error;
     char text[4096];
     size_t len = 0;
     struct table *table = sqlite3_malloc64(sizeof *table);
@@ -83,10 +82,12 @@ static int table_connect(sqlite3 *db, void *data, int argc, const char *const *a
     if (len < sizeof text)
         len += (size_t)snprintf(text + len, sizeof text - len, ")");
     int result = len < sizeof text ? sqlite3_declare_vtab(db, text) : SQLITE_ERROR;
-    if (result != SQLITE_OK)
-        sqlite3_free(table);
-    else
+    if (result == SQLITE_OK) {
         *out = &table->base;
+        return SQLITE_OK;
+    }
+    *error = sqlite3_mprintf("%s", sqlite3_errmsg(db));
+    sqlite3_free(table);
     return result;
 }
 
@@ -354,11 +355,24 @@ static const sqlite3_module module = {
     .xRowid = cursor_rowid,
 };
 
+/* SQLite makes a table at its first use, by a CREATE TABLE that an authorizer would have to allow: use each
+ * of them now. */
+static bool use_table(sqlite3 *db, const char *name)
+{
+    sqlite3_stmt *statement = NULL;
+    char text[64];
+    (void)snprintf(text, sizeof text, "SELECT 1 FROM %s", name);
+    bool ok = sqlite3_prepare_v2(db, text, -1, &statement, NULL) == SQLITE_OK;
+    sqlite3_finalize(statement);
+    return ok;
+}
+
 enum qs_status qs_tables_register(struct qs_tables *tables, sqlite3 *db, struct qs_error *err)
 {
-    for (unsigned t = 0; t < QS_TABLES; t++)
-        if (sqlite3_create_module_v2(db, qs_table_name((enum qs_table_id)t), &module, tables, NULL) !=
-            SQLITE_OK)
+    for (unsigned t = 0; t < QS_TABLES; t++) {
+        const char *name = qs_table_name((enum qs_table_id)t);
+        if (sqlite3_create_module_v2(db, name, &module, tables, NULL) != SQLITE_OK || !use_table(db, name))
             return qs_fail(err, QS_NOMEM, "%s", sqlite3_errmsg(db));
+    }
     return QS_OK;
 }
