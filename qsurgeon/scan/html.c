@@ -90,16 +90,17 @@ static void write_char(struct walk *w, char c)
     w->counts->shown++;
 }
 
+/* Gaps and breaks are written in hidden places, too: they part what stands before from what stands behind. */
 static void write_gap(struct walk *w)
 {
-    if (!w->quiet && w->last != ' ' && w->last != '\n') {
+    if (w->last != ' ' && w->last != '\n') {
         write_char(w, ' ');
     }
 }
 
 static void write_break(struct walk *w)
 {
-    if (!w->quiet && w->last != '\n') {
+    if (w->last != '\n') {
         write_char(w, '\n');
     }
 }
