@@ -103,6 +103,8 @@ struct reading {
     uint64_t records;
     bool sender_seen, time_seen;
     bool copy_message, copy_log;
+    struct qs_span redirect;    /* sent there instead, by an access table or a header check */
+    size_t target;              /* of redirect among the recipients, plus 1 */
     struct qs_span original;    /* for the next recipient */
     unsigned notify;            /* the same */
 
@@ -170,6 +172,7 @@ static void settle(struct reading *r)
     if (r->copy_message) {
         settle_span(r, &r->env.sender);
         settle_span(r, &r->env.full_name);
+        settle_span(r, &r->redirect);
         for (unsigned i = 0; i < ATTRIBUTES; i++)
             settle_span(r, &r->attribute[i]);
     }
@@ -182,6 +185,11 @@ static void settle(struct reading *r)
         if (r->copy_log)
             settle_span(r, &recipient->reason);
     }
+}
+
+static bool same(struct qs_span a, struct qs_span b)
+{
+    return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
 }
 
 /* The bytes of a kept span before settle(). */
@@ -281,18 +289,11 @@ static enum qs_status read_attribute(struct reading *r, const struct pf_record *
     return QS_OK;
 }
 
-static enum qs_status add_recipient(struct reading *r, const struct pf_record *record,
-                                    enum qs_recipient_state state, struct qs_error *err)
+/* Adds a recipient whose text is kept already. */
+static enum qs_status append_recipient(struct reading *r, const struct qs_recipient_text *recipient,
+                                       struct qs_error *err)
 {
     struct qs_reader *reader = r->reader;
-    struct qs_recipient_text recipient = {.address = record->data, .original = r->original, .state = state,
-                                          .notify = r->notify};
-    r->original = (struct qs_span){NULL, 0};
-    r->notify = 0;
-    if (r->env.recipient_count == QS_RECIPIENTS_MAX || reader->scratch.len > TEXT_MAX) {
-        r->env.recipients_left_out++;
-        return QS_OK;
-    }
     if (r->env.recipient_count == reader->recipients_size) {
         size_t size = reader->recipients_size == 0 ? 64 : 2 * reader->recipients_size;
         struct qs_recipient_text *grown = talloc_realloc(reader, reader->recipients, struct qs_recipient_text,
@@ -302,15 +303,27 @@ static enum qs_status add_recipient(struct reading *r, const struct pf_record *r
         reader->recipients = grown;
         reader->recipients_size = size;
     }
-    struct qs_span original = kept(r, r->copy_message, recipient.original);
-    if (original.len == recipient.address.len &&
-        (original.len == 0 || memcmp(original.ptr, recipient.address.ptr, original.len) == 0))
+    reader->recipients[r->env.recipient_count++] = *recipient;
+    return QS_OK;
+}
+
+static enum qs_status add_recipient(struct reading *r, const struct pf_record *record,
+                                    enum qs_recipient_state state, struct qs_error *err)
+{
+    struct qs_recipient_text recipient = {.address = record->data, .original = r->original, .state = state,
+                                          .notify = r->notify};
+    r->original = (struct qs_span){NULL, 0};
+    r->notify = 0;
+    if (r->env.recipient_count == QS_RECIPIENTS_MAX || r->reader->scratch.len > TEXT_MAX) {
+        r->env.recipients_left_out++;
+        return QS_OK;
+    }
+    if (same(kept(r, r->copy_message, recipient.original), recipient.address))
         recipient.original = (struct qs_span){NULL, 0};
     if (!keep(r, r->copy_message, &recipient.address))
         return no_memory(err);
     recipient.reason.len = (size_t)record->offset;  /* until match_logs() */
-    reader->recipients[r->env.recipient_count++] = recipient;
-    return QS_OK;
+    return append_recipient(r, &recipient, err);
 }
 
 /* After M: over the content to the record behind X. By record C in one step, as qmgr does; in a maildrop
@@ -392,8 +405,11 @@ static enum qs_status read_record(struct reading *r, struct pf_cursor *cursor, c
         return add_recipient(r, record, QS_RCPT_CANCELLED, err);
     case 'M':
         return skip_content(r, cursor, record, err);
-    case 'E': case 'I': case 'L': case 'W': case 'V': case '>': case 'K': case '<': case 'o': case 'r':
-    case 'e': case 'P':
+    case '>':
+        r->redirect = text;
+        return keep(r, r->copy_message, &r->redirect) ? QS_OK : no_memory(err);
+    case 'E': case 'I': case 'L': case 'W': case 'V': case 'K': case '<': case 'o': case 'r': case 'e':
+    case 'P':
         return QS_OK;
     }
     return qs_fail(err, QS_DATA, "offset %" PRIu64 ": a record of type 0x%02x in the envelope",
@@ -545,8 +561,7 @@ static enum qs_status keep_reason(struct reading *r, struct qs_recipient_text *r
 {
     /* every recipient of a message often fails with the same words */
     struct qs_span last = kept(r, r->copy_log, r->last_reason);
-    if (r->copy_log && last.len == reason.len && reason.len > 0 &&
-        memcmp(last.ptr, reason.ptr, reason.len) == 0) {
+    if (r->copy_log && reason.len > 0 && same(last, reason)) {
         recipient->reason = r->last_reason;
         return QS_OK;
     }
@@ -557,31 +572,55 @@ static enum qs_status keep_reason(struct reading *r, struct qs_recipient_text *r
     return QS_OK;
 }
 
+/* A redirected message goes to one address instead of its recipients. When that was tried, postqueue lists it
+ * beside them, and so do we. */
+static enum qs_status match_redirect(struct reading *r, struct qs_span reason, bool fill,
+                                     struct qs_error *err)
+{
+    struct qs_span address = kept(r, r->copy_message, r->redirect);
+    for (size_t i = 0; i < r->env.recipient_count && r->target == 0; i++) {
+        if (same(kept(r, r->copy_message, r->reader->recipients[i].address), address))
+            r->target = i + 1;
+    }
+    if (r->target == 0) {
+        const struct qs_recipient_text target = {.address = r->redirect, .state = QS_RCPT_TODO};
+        enum qs_status status = append_recipient(r, &target, err);
+        if (status != QS_OK)
+            return status;
+        r->target = r->env.recipient_count;
+    }
+    struct qs_recipient_text *recipient = &r->reader->recipients[r->target - 1];
+    return fill && recipient->reason.len > 0 ? QS_OK : keep_reason(r, recipient, reason, err);
+}
+
 /* Gives the entry's reason to its recipient. An entry that names an offset where no recipient is, or none
  * at all, goes to all recipients of that address. `fill`: only where there is no reason yet. */
 static enum qs_status match_entry(struct reading *r, const struct log_entry *entry, bool fill,
                                   struct qs_error *err)
 {
+    char room[ADDRESS_MAX];
+    struct qs_span address = unquoted(entry->recipient, room);
     struct qs_recipient_text *recipients = r->reader->recipients;
-    size_t count = r->env.recipient_count;
+    struct index *by_offset = &r->by_offset, *by_address = &r->by_address;
+    if (r->redirect.len > 0 && same(kept(r, r->copy_message, r->redirect), address))
+        return match_redirect(r, entry->reason, fill, err);
     if (entry->offset != 0) {
-        size_t at = find_key(r, &r->by_offset, entry->offset);
-        if (at < count && index_keys(r, &r->by_offset)[at].key == entry->offset) {
-            struct qs_recipient_text *recipient = &recipients[index_keys(r, &r->by_offset)[at].recipient];
+        size_t at = find_key(r, by_offset, entry->offset);
+        if (at < by_offset->count && index_keys(r, by_offset)[at].key == entry->offset) {
+            struct qs_recipient_text *recipient = &recipients[index_keys(r, by_offset)[at].recipient];
             return fill && recipient->reason.len > 0 ? QS_OK : keep_reason(r, recipient, entry->reason, err);
         }
     }
-    char room[ADDRESS_MAX];
-    struct qs_span address = unquoted(entry->recipient, room);
-    if (!r->by_address.made && !make_index(r, &r->by_address))
+    if (!by_address->made && !make_index(r, by_address))
         return no_memory(err);
     uint64_t key = hash_address(address);
-    size_t at = find_key(r, &r->by_address, key);
-    for (size_t i = at; i < count && i - at < SAME_HASH_MAX && index_keys(r, &r->by_address)[i].key == key;
-         i++) {
-        struct qs_recipient_text *recipient = &recipients[index_keys(r, &r->by_address)[i].recipient];
-        struct qs_span own = kept(r, r->copy_message, recipient->address);
-        if (own.len != address.len || (own.len > 0 && memcmp(own.ptr, address.ptr, own.len) != 0) ||
+    size_t first = find_key(r, by_address, key);
+    for (size_t i = first; i < by_address->count && i - first < SAME_HASH_MAX; i++) {
+        struct key found = index_keys(r, by_address)[i];
+        struct qs_recipient_text *recipient = &recipients[found.recipient];
+        if (found.key != key)
+            break;
+        if (!same(kept(r, r->copy_message, recipient->address), address) ||
             (fill && recipient->reason.len > 0))
             continue;
         enum qs_status status = keep_reason(r, recipient, entry->reason, err);

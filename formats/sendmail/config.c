@@ -335,11 +335,13 @@ static const char *best_fit(const char *const configs[], size_t count, const cha
 static enum qs_status add_bare(struct finds *finds, const char *queue_dir, struct qs_error *err)
 {
     const char *evidence = NULL;
-    enum qs_status status = QS_OK;
     TALLOC_CTX *scratch = talloc_new(NULL);
     if (scratch == NULL)
         return qs_fail(err, QS_NOMEM, "out of memory");
-    if (sm_probe(scratch, queue_dir, &evidence)) {
+    enum qs_status status = sm_examine(scratch, queue_dir, &evidence, err);
+    if (status == QS_NOQUEUE) {
+        status = QS_OK;
+    } else if (status == QS_OK) {
         bool client = strstr(last_part(queue_dir), "client") != NULL;
         struct qs_instance instance = {
             .name = client ? "mqueue-client" : "mqueue",
@@ -398,7 +400,7 @@ static enum qs_status discover_named(struct finds *finds, const struct qs_place 
 /* The queues at the usual places of this machine. */
 static enum qs_status discover_usual(struct finds *finds, struct qs_error *err)
 {
-    enum qs_status status = QS_OK;
+    enum qs_status status = QS_OK, denied = QS_OK;
     for (size_t i = 0; i < COUNT(usual_configs) && status == QS_OK; i++) {
         size_t before = finds->count;
         if (!is_there(usual_configs[i]))
@@ -418,8 +420,12 @@ static enum qs_status discover_usual(struct finds *finds, struct qs_error *err)
             known = sm_same_directory(finds->list[k]->queue_dir, usual_queues[i]);
         if (!known && is_there(usual_queues[i]))
             status = add_bare(finds, usual_queues[i], err);
+        if (status != QS_OK && status != QS_NOMEM) {
+            denied = status;
+            status = QS_OK;
+        }
     }
-    return status;
+    return status == QS_OK && finds->count == 0 ? denied : status;
 }
 
 enum qs_status sm_discover(TALLOC_CTX *parent, const struct qs_place *place, struct qs_instance ***list,
@@ -654,5 +660,13 @@ const struct qs_format qs_format_sendmail = {
     .next = sm_next,
     .read = sm_read,
     .content = sm_content,
+    .actions = SM_ACTIONS,
+    .path = sm_file_path,
+    .lock_rule = sm_lock_rule,
+    .steps = sm_steps,
+    .new_id = sm_new_id,
+    .wake = sm_wake,
+    .root = sm_root,
+    .owner = sm_owner,
     .site = sm_site,
 };

@@ -21,6 +21,8 @@ enum {
     XF_COMPARISONS = 1000000,
 };
 
+#define TIME_LIMIT ((int64_t)1 << 40)   /* no time of this planet's mail is later: callers may add and subtract */
+
 /* The control file's bytes. Those of a large one are copied to the beginning of scratch, which has then
  * room for every text that is rewritten from it, each no longer than its source, and so does not move. */
 static enum qs_status control_bytes(struct qs_reader *reader, struct qs_span *out, struct qs_error *err)
@@ -60,7 +62,7 @@ struct parse {
     unsigned version;
     size_t recipients;              /* kept */
     size_t reasons;                 /* recipients with a reason of their own */
-    bool dated, sender, ended;
+    bool sender, ended;
     unsigned received;              /* Received fields so far */
     struct qs_span reason, original, final, controlling;    /* for the next recipient */
     struct qs_span data_dir;        /* d line */
@@ -123,10 +125,10 @@ static bool same(struct qs_span a, struct qs_span b)
     return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
 }
 
-static enum qs_status add_recipient(struct parse *p, struct qs_span text)
+static enum qs_status add_recipient(struct parse *p, const struct sm_line *line)
 {
     struct qs_reader *reader = p->reader;
-    struct sm_recipient from = sm_recipient_of(text, p->version);
+    struct sm_recipient from = sm_recipient_of(line->text, p->version);
     struct qs_recipient_text to = {.state = QS_RCPT_TODO, .reason = p->reason, .notify = from.notify};
     to.address = internal_form(p, from.address);
     if (p->original.len > 0) {
@@ -134,14 +136,20 @@ static enum qs_status add_recipient(struct parse *p, struct qs_span text)
         if (memchr(to.original.ptr, '+', to.original.len) != NULL)
             to.original = rewritten(p, sm_xtext_decode, to.original);
     } else if (p->final.len > 0) {
-        to.original = internal_form(p, after_type(p->final));
+        to.original = after_type(p->final);         /* mostly the same: then there is nothing to take apart */
+        if (!same(to.original, to.address))
+            to.original = internal_form(p, to.original);
     } else {
-        to.original = internal_form(p, p->controlling);
+        to.original = p->controlling;
     }
     if (same(to.original, to.address))
         to.original = (struct qs_span){NULL, 0};
     bool has_reason = p->reason.len > 0;
     p->reason = p->original = p->final = (struct qs_span){NULL, 0};
+    if (to.address.len == 0) {          /* sendmail delivers to nobody, either */
+        note(p, "line %lu: no address", line->number);
+        return QS_OK;
+    }
     if (p->recipients == QS_RECIPIENTS_MAX) {
         p->out.recipients_left_out++;
         return QS_OK;
@@ -179,17 +187,20 @@ static void take_macro(struct parse *p, struct qs_span text)
     else if (qs_span_is(name, "{auth_authen}"))
         p->out.sasl_username = value;
     else if (qs_span_is(name, "{client_addr}"))
-        p->out.client_address = value;
-    else if (qs_span_is(name, "{client_name}"))
+        p->out.client_address = sm_bare_address(value);
+    else if (qs_span_is(name, "{client_name}") && *value.ptr != '[')
         p->out.client_name = value;
     else if (qs_span_is(name, "{if_addr}"))
         p->own_address = value;
 }
 
-static void take_number(struct parse *p, const struct sm_line *line, int64_t *to)
+static int64_t number_in(struct parse *p, const struct sm_line *line)
 {
-    if (!qs_parse_i64(line->text, to))
-        note(p, "line %lu: %c is not a number", line->number, line->code);
+    int64_t number = 0;
+    if (qs_parse_i64(line->text, &number) && number >= 0 && number < TIME_LIMIT)
+        return number;
+    note(p, "line %lu: %c is not a number", line->number, line->code);
+    return 0;
 }
 
 /* A mail that a user's program gave to the submission program comes to us from our own host, and has that
@@ -220,7 +231,6 @@ static enum qs_status take_version(struct parse *p, const struct sm_line *line)
 static enum qs_status take_line(struct parse *p, const struct sm_line *line)
 {
     struct qs_span text = line->text;
-    int64_t number = 0;
     if (line->text.len > LINE_MAX_LENGTH)
         return qs_fail(p->err, QS_DATA, "line %lu: %zu bytes long", line->number, line->text.len + 1);
     switch (line->code) {
@@ -228,7 +238,7 @@ static enum qs_status take_line(struct parse *p, const struct sm_line *line)
         take_header(p, text);
         break;
     case 'R':
-        return add_recipient(p, text);
+        return add_recipient(p, line);
     case 'M':
         if (p->sender)
             p->reason = text;
@@ -242,7 +252,7 @@ static enum qs_status take_line(struct parse *p, const struct sm_line *line)
         p->final = text;
         break;
     case 'C':
-        p->controlling = sm_controlling_address(text);
+        p->controlling = internal_form(p, sm_controlling_address(text));
         break;
     case '$':
         take_macro(p, text);
@@ -256,14 +266,13 @@ static enum qs_status take_line(struct parse *p, const struct sm_line *line)
     case 'V':
         return take_version(p, line);
     case 'T':
-        p->dated = qs_parse_i64(text, &p->out.arrival) && p->out.arrival > 0;
+        p->out.arrival = number_in(p, line);
         break;
     case 'K':
-        take_number(p, line, &p->out.next_try);
+        p->out.next_try = number_in(p, line);
         break;
     case 'N':
-        take_number(p, line, &number);
-        p->out.attempts = number > 0 ? (uint64_t)number : 0;
+        p->out.attempts = (uint64_t)number_in(p, line);
         break;
     case 'q':
         p->out.hold_reason = text;
@@ -489,7 +498,7 @@ enum qs_status sm_read(const struct qs_queue *queue, struct qs_entry *e, struct 
     if (status != QS_OK)
         return status == QS_END ? qs_fail(err, QS_SKIP, "empty: being written") : status;
     const struct stat *st = qs_file_stat(reader->message);
-    if (!p.dated) {
+    if (p.out.arrival == 0) {
         note(&p, "no arrival time: that of the file is shown");
         p.out.arrival = st->st_mtim.tv_sec;
     }

@@ -69,6 +69,11 @@ static bool has_control_name(const char *file)
            file[2] != '\0';
 }
 
+const char *sm_root(const struct qs_queue *queue)
+{
+    return queue->path;
+}
+
 int sm_base(const struct qs_queue *queue)
 {
     return queue->base;
@@ -142,8 +147,22 @@ static DIR *open_directory(int base, const char *name)
     return dir;
 }
 
-/* A directory that the scan may look into: no link to itself or its parent, and nothing hidden, for that
- * is no MTA's. */
+/* Why a directory cannot be opened: for want of a privilege, who has it. */
+static enum qs_status fail_directory(struct qs_error *err, int number, int base, const char *name)
+{
+    struct stat st;
+    char owner[40] = "", group[40] = "";
+    if ((number != EACCES && number != EPERM) || fstatat(base, name, &st, 0) != 0)
+        return qs_fail_errno(err, number, "queue directory %.200s", name);
+    if (st.st_uid != 0)
+        (void)snprintf(owner, sizeof owner, ", user %lu", (unsigned long)st.st_uid);
+    if ((st.st_mode & S_IRGRP) != 0)
+        (void)snprintf(group, sizeof group, ", group %lu", (unsigned long)st.st_gid);
+    return qs_fail(err, QS_NOPERM, "queue directory %.200s: only root%s%s may read it", name, owner, group);
+}
+
+/* A directory that may be a queue directory: no link to itself or its parent, and nothing hidden, for that is
+ * no MTA's. (A wildcard "*" alone would make sendmail take hidden ones, too.) */
 static bool visible(const struct dirent *entry)
 {
     return entry->d_name[0] != '.' &&
@@ -155,10 +174,12 @@ static bool visible(const struct dirent *entry)
 static enum qs_status add_dir(struct qs_queue *queue, const char *group, const char *name,
                               struct qs_error *err)
 {
-    struct stat st;
+    struct stat st = {0};
     struct sm_dir dir = {.group = group};
     char path[SM_PATH_MAX];
-    if (strlen(name) > SM_DIR_MAX || !is_directory(queue->base, name))
+    if (strlen(name) > SM_DIR_MAX)
+        return QS_OK;
+    if (fstatat(queue->base, name, &st, 0) == 0 ? !S_ISDIR(st.st_mode) : errno != EACCES)
         return QS_OK;
     sub_path(name, "qf", path);
     dir.qf = is_directory(queue->base, path);
@@ -167,9 +188,8 @@ static enum qs_status add_dir(struct qs_queue *queue, const char *group, const c
     sub_path(name, "xf", path);
     dir.xf = is_directory(queue->base, path);
     sub_path(name, dir.qf ? "qf" : "", path);
-    if (fstatat(queue->base, path, &st, 0) != 0)
-        return QS_OK;
-    for (size_t i = 0; i < queue->dir_count; i++) {
+    (void)fstatat(queue->base, path, &st, 0);
+    for (size_t i = 0; i < queue->dir_count && st.st_ino != 0; i++) {
         if (queue->seen[i].st_dev == st.st_dev && queue->seen[i].st_ino == st.st_ino)
             return QS_OK;
     }
@@ -208,7 +228,7 @@ static enum qs_status list_names(TALLOC_CTX *parent, int base, const char *below
     struct dirent *entry;
     DIR *dir = open_directory(base, below);
     if (dir == NULL)
-        return qs_fail_errno(err, errno, "queue directory %.200s", below);
+        return fail_directory(err, errno, base, below);
     while (found < 2 * (size_t)SM_DIRS_MAX && (entry = readdir(dir)) != NULL) {
         if (!visible(entry) || strncmp(entry->d_name, prefix, prefix_len) != 0)
             continue;
@@ -244,11 +264,13 @@ static enum qs_status add_group(struct qs_queue *queue, const char *group, const
     if (len == 0 || path[len - 1] != '*')
         return add_dir(queue, group, path, err);
     TALLOC_CTX *scratch = talloc_new(NULL);
+    if (scratch == NULL)
+        return qs_fail(err, QS_NOMEM, "out of memory");
     const char *slash = strrchr(path, '/');
     const char *below = slash != NULL ? talloc_strndup(scratch, path, (size_t)(slash - path)) : ".";
     const char *begin = slash != NULL ? slash + 1 : path;
     const char *prefix = talloc_strndup(scratch, begin, (size_t)(path + len - 1 - begin));
-    if (scratch != NULL && below != NULL && prefix != NULL)
+    if (below != NULL && prefix != NULL)
         status = list_names(scratch, queue->base, below, prefix, &names, &count, err);
     if (status == QS_GONE)
         status = QS_OK;
@@ -311,8 +333,10 @@ static bool looks_like_queue(int base, const char *name)
     return has_control_files(base, name);
 }
 
-/* Adds the base directory and those below it that look like queue directories. */
-static enum qs_status infer(struct qs_queue *queue, const char *name, int depth, struct qs_error *err)
+/* Adds the base directory and those below it that look like queue directories; with `unreadable` also those
+ * that might, so that sm_next() says that they cannot be read. */
+static enum qs_status infer(struct qs_queue *queue, const char *name, int depth, bool unreadable,
+                            struct qs_error *err)
 {
     enum qs_status status = QS_OK;
     char **names = NULL;
@@ -327,7 +351,9 @@ static enum qs_status infer(struct qs_queue *queue, const char *name, int depth,
     if (scratch == NULL)
         return qs_fail(err, QS_NOMEM, "out of memory");
     status = list_names(scratch, queue->base, name, "", &names, &count, NULL);
-    if (status != QS_NOMEM)             /* what cannot be listed has nothing to show */
+    if (status == QS_NOPERM && unreadable && strcmp(name, "lost+found") != 0)
+        status = add_dir(queue, "mqueue", name, err);
+    else if (status != QS_NOMEM)        /* what cannot be listed has nothing to show */
         status = QS_OK;
     for (size_t i = 0; i < count && status == QS_OK; i++) {
         if (strcmp(names[i], "qf") == 0 || strcmp(names[i], "df") == 0 || strcmp(names[i], "xf") == 0)
@@ -336,7 +362,7 @@ static enum qs_status infer(struct qs_queue *queue, const char *name, int depth,
         if (below == NULL)
             status = QS_NOMEM;
         else if (strlen(below) <= SM_DIR_MAX && is_directory(queue->base, below))
-            status = infer(queue, below, depth + 1, err);
+            status = infer(queue, below, depth + 1, unreadable, err);
     }
     talloc_free(scratch);
     return status;
@@ -346,7 +372,6 @@ static enum qs_status infer(struct qs_queue *queue, const char *name, int depth,
 static enum qs_status open_base(struct qs_queue *queue, const char *path, const char **relative,
                                 struct qs_error *err)
 {
-    struct stat st;
     if (!sm_split_wildcard(queue, path, &queue->path, relative))
         return qs_fail(err, QS_NOMEM, "out of memory");
     do {
@@ -356,10 +381,7 @@ static enum qs_status open_base(struct qs_queue *queue, const char *path, const 
         return QS_OK;
     if (errno == ENOENT || errno == ENOTDIR)
         return qs_fail(err, QS_NOQUEUE, "%s: no such directory", queue->path);
-    if ((errno == EACCES || errno == EPERM) && stat(queue->path, &st) == 0)
-        return qs_fail(err, QS_NOPERM, "%s: only root, user %lu%s may read it", queue->path,
-                       (unsigned long)st.st_uid, (st.st_mode & S_IRGRP) != 0 ? " and its group" : "");
-    return qs_fail_errno(err, errno, "%s", queue->path);
+    return fail_directory(err, errno, AT_FDCWD, queue->path);
 }
 
 static struct qs_queue *new_queue(TALLOC_CTX *parent)
@@ -372,24 +394,37 @@ static struct qs_queue *new_queue(TALLOC_CTX *parent)
     return queue;
 }
 
-bool sm_probe(TALLOC_CTX *parent, const char *queue_dir, const char **evidence)
+enum qs_status sm_examine(TALLOC_CTX *parent, const char *queue_dir, const char **evidence,
+                          struct qs_error *err)
 {
     const char *relative = NULL, *text = NULL;
     struct qs_queue *queue = new_queue(NULL);
-    if (queue != NULL && open_base(queue, queue_dir, &relative, NULL) == QS_OK &&
-        infer(queue, ".", 0, NULL) == QS_OK && queue->dir_count > 0) {
-        const char *first = strcmp(queue->dirs[0].name, ".") != 0 ? queue->dirs[0].name : "it";
-        if (queue->dir_count > 1)
-            text = talloc_asprintf(parent, "%zu directories with sendmail control files, the first is %s",
-                                   queue->dir_count, first);
+    if (queue == NULL)
+        return qs_fail(err, QS_NOMEM, "out of memory");
+    enum qs_status status = open_base(queue, queue_dir, &relative, err);
+    if (status == QS_OK)
+        status = infer(queue, ".", 0, false, err);
+    if (status == QS_OK && queue->dir_count == 0) {
+        status = qs_fail(err, QS_NOQUEUE, "%.200s: no sendmail control files", queue_dir);
+    } else if (status == QS_OK) {
+        const char *first = queue->dirs[0].name;
+        text = queue->dir_count == 1
+                   ? talloc_asprintf(parent, "sendmail control files in %s", strcmp(first, ".") != 0 ?
+                                     first : "it")
+                   : talloc_asprintf(parent, "%zu directories with sendmail control files, the first is %s",
+                                     queue->dir_count, first);
+        if (text == NULL)
+            status = qs_fail(err, QS_NOMEM, "out of memory");
         else
-            text = talloc_asprintf(parent, "sendmail control files in %s%s", first,
-                                   queue->dirs[0].qf ? "/qf" : "");
+            *evidence = text;
     }
     talloc_free(queue);
-    if (text != NULL)
-        *evidence = text;
-    return text != NULL;
+    return status;
+}
+
+bool sm_probe(TALLOC_CTX *parent, const char *queue_dir, const char **evidence)
+{
+    return sm_examine(parent, queue_dir, evidence, NULL) == QS_OK;
 }
 
 /* --- the users of this host --------------------------------------------------------------------------- */
@@ -473,7 +508,7 @@ enum qs_status sm_open(TALLOC_CTX *parent, const struct qs_instance *instance, s
     if (status == QS_OK && instance->config == NULL && strcmp(relative, ".") != 0)
         status = add_group(queue, "mqueue", relative, err);
     else if (status == QS_OK && instance->config == NULL)
-        status = infer(queue, ".", 0, err);
+        status = infer(queue, ".", 0, true, err);
     if (status == QS_OK && queue->dir_count == 0)
         status = add_dir(queue, "mqueue", ".", err);
     if (status != QS_OK) {
@@ -493,7 +528,7 @@ static enum qs_status open_walk(struct qs_queue *queue, struct qs_error *err)
     if (queue->walk != NULL)
         return QS_OK;
     queue->walked++;
-    return qs_fail_errno(err, errno, "queue directory %.200s", path);
+    return fail_directory(err, errno, queue->base, path);
 }
 
 enum qs_status sm_next(struct qs_queue *queue, struct qs_entry *e, struct qs_error *err)
@@ -521,11 +556,13 @@ enum qs_status sm_next(struct qs_queue *queue, struct qs_entry *e, struct qs_err
         const char *file = entry->d_name;
         if (!has_control_name(file))
             continue;
+        const char *dir = strcmp(queue->dirs[queue->walked].name,
+                                 ".") != 0 ? queue->dirs[queue->walked].name : "";
+        const char *slash = dir[0] != '\0' ? "/" : "";
         if (!sm_id_valid(qs_span_of(file + 2)))
-            return qs_fail(err, QS_SKIP, "%s/%.100s: the name holds no queue ID",
-                           queue->dirs[queue->walked].name, file);
+            return qs_fail(err, QS_SKIP, "%s%s%.100s: the name holds no queue ID", dir, slash, file);
         if (entry->d_type != DT_REG && entry->d_type != DT_UNKNOWN)
-            return qs_fail(err, QS_SKIP, "%s/%s: not a regular file", queue->dirs[queue->walked].name, file);
+            return qs_fail(err, QS_SKIP, "%s%s%s: not a regular file", dir, slash, file);
         *e = (struct qs_entry){
             .id = file + 2,
             .dir = (uint32_t)queue->walked,

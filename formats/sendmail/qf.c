@@ -276,6 +276,11 @@ size_t sm_field_copy(char *to, struct qs_span field)
 
 /* --- where a message came from ------------------------------------------------------------------------ */
 
+struct qs_span sm_bare_address(struct qs_span address)
+{
+    return qs_span_starts_nocase(address, "IPv6:") ? without(address, 5) : address;
+}
+
 struct sm_client sm_client_of(struct qs_span text)
 {
     struct sm_client client = {0};
@@ -292,9 +297,7 @@ struct sm_client sm_client_of(struct qs_span text)
     const char *close = find(rest, ']');
     if (close == NULL)
         return client;
-    client.address = span_from(rest.ptr, close);
-    if (qs_span_starts_nocase(client.address, "IPv6:"))
-        client.address = without(client.address, 5);
+    client.address = sm_bare_address(span_from(rest.ptr, close));
     rest = qs_span_trim(span_from(close + 1, rest.ptr + rest.len));
     const char *ident = name.len > 0 ? memrchr(name.ptr, '@', name.len) : NULL;
     if (ident != NULL)

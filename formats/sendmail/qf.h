@@ -77,6 +77,7 @@ struct sm_client {
     struct qs_span address;     /* without "IPv6:" */
 };
 struct sm_client sm_client_of(struct qs_span text);
+struct qs_span sm_bare_address(struct qs_span address);     /* without "IPv6:" */
 
 /* The user in the value of a Received field "(from user@localhost) by ...", which a local submission has;
  * or empty. */

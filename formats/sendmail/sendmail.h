@@ -57,6 +57,10 @@ bool sm_present(const struct qs_queue *queue, const struct qs_entry *e);
 /* The number of a user of this host by name; -1: not known, or the queue is not this host's. */
 int64_t sm_user_id(const struct qs_queue *queue, struct qs_span name);
 
+/* Whether the directory, which no configuration names, is a queue: QS_NOQUEUE, QS_NOPERM, QS_IO, QS_NOMEM. On
+ * QS_OK, *evidence is as in struct qs_format. */
+enum qs_status sm_examine(TALLOC_CTX *parent, const char *queue_dir, const char **evidence,
+                          struct qs_error *err) QS_MUST_CHECK;
 bool sm_probe(TALLOC_CTX *parent, const char *queue_dir, const char **evidence);
 enum qs_status sm_open(TALLOC_CTX *parent, const struct qs_instance *instance, struct qs_queue **out,
                        struct qs_error *err) QS_MUST_CHECK;
@@ -66,6 +70,20 @@ enum qs_status sm_read(const struct qs_queue *queue, struct qs_entry *e, struct 
                        struct qs_envelope *out, struct qs_error *err) QS_MUST_CHECK;
 enum qs_status sm_content(const struct qs_queue *queue, const struct qs_entry *e, struct qs_reader *reader,
                           size_t cap, struct qs_span *out, bool *whole, struct qs_error *err) QS_MUST_CHECK;
+
+/* What operations do to a message's files: struct qs_format has the contracts. */
+enum { SM_ACTIONS = 1 << QS_ACT_HOLD | 1 << QS_ACT_RELEASE | 1 << QS_ACT_PURGE | 1 << QS_ACT_EXPEDITE | 1 << QS_ACT_DROP };
+const char *sm_root(const struct qs_queue *queue);
+bool sm_file_path(const struct qs_queue *queue, const struct qs_entry *e, char *to, size_t size);
+bool sm_new_id(const struct qs_queue *queue, const char *old, uint64_t inode, char *to, size_t size);
+enum qs_lock_rule sm_lock_rule(const struct qs_queue *queue, const struct qs_entry *e);
+enum qs_status sm_owner(const struct qs_queue *queue, uid_t *uid, gid_t *gid,
+                        struct qs_error *err) QS_MUST_CHECK;
+enum qs_status sm_wake(TALLOC_CTX *parent, const struct qs_queue *queue, enum qs_action action,
+                       struct qs_wake **wake, size_t *count, struct qs_error *err) QS_MUST_CHECK;
+enum qs_status sm_steps(TALLOC_CTX *parent, const struct qs_queue *queue, const struct qs_entry *e,
+                        struct qs_reader *reader, const struct qs_envelope *envelope, const struct qs_surgery *what,
+                        struct qs_step **list, size_t *count, struct qs_error *err) QS_MUST_CHECK;
 
 /* The whole of a text file, at most 4 MiB, as a child of parent. Follows links. QS_GONE, QS_NOPERM, QS_IO,
  * QS_NOMEM; QS_CONFIG: not a regular file, or too long. */
