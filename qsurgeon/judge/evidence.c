@@ -244,6 +244,8 @@ void qs_weigh_notice(const struct qs_work *work, const struct qs_crowd *crowd, u
     (void)crowd;
     if (f->bits & QS_F_FALSE_TRACE)
         add(sum, FALSE_TRACE, 1, "a field of the returned message names this host, but the next host did not get it from us");
+    if (f->bits & QS_F_OTHER_MESSAGE)
+        add(sum, OTHER_SUBJECT, 1, "its subject has words that no other notice of the flood has");
     if (f->bits & QS_F_GENUINE)
         add(sum, GENUINE, 1, "the returned message came from its sender's own mail server");
     if ((f->bits & QS_F_FROM_US) && !(campaign != QS_NONE && work->bad[campaign]))

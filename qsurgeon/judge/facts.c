@@ -49,16 +49,14 @@ static bool is_reply_word(const char *word, size_t len)
     return false;
 }
 
-/* Of the words of letters, in order: no numbers, nothing in brackets, no reply prefixes. */
-uint32_t qs_subject_digest(struct qs_span s)
+void qs_subject_words(struct qs_span s, void (*each)(void *data, struct qs_span word), void *data)
 {
-    uint64_t hash = 0;
-    unsigned words = 0, letters = 0, depth = 0;
+    unsigned depth = 0, words = 0;
     size_t end = s.len < SUBJECT_LOOKED_AT ? s.len : SUBJECT_LOOKED_AT;
     for (size_t i = 0; i < end;) {
         char c = s.ptr[i];
         if (c == '[' || c == '(' || c == ']' || c == ')') {
-            depth = c == '[' || c == '(' ? depth + 1 : 0;
+            depth = c == '[' || c == '(';
             i++;
             continue;
         }
@@ -72,11 +70,29 @@ uint32_t qs_subject_digest(struct qs_span s)
         }
         if (depth || !pure || (i < end && s.ptr[i] == ':' && words == 0 && is_reply_word(s.ptr + start, i - start)))
             continue;
-        hash = qs_mix64(hash ^ qs_name_digest((struct qs_span){s.ptr + start, i - start}));
+        each(data, (struct qs_span){s.ptr + start, i - start});
         words++;
-        letters += (unsigned)(i - start);
     }
-    return words >= 2 && letters >= 8 ? fold32(hash) : 0;
+}
+
+struct subject {
+    uint64_t hash;
+    size_t words, letters;
+};
+
+static void add_word(void *data, struct qs_span word)
+{
+    struct subject *s = data;
+    s->hash = qs_mix64(s->hash ^ qs_name_digest(word));
+    s->words++;
+    s->letters += word.len;
+}
+
+uint32_t qs_subject_digest(struct qs_span subject)
+{
+    struct subject s = {0, 0, 0};
+    qs_subject_words(subject, add_word, &s);
+    return s.words >= 2 && s.letters >= 8 ? fold32(s.hash) : 0;
 }
 
 /* --- notices --------------------------------------------------------------------------------------------------------- */

@@ -66,6 +66,7 @@ enum qs_fact_bit {
     QS_F_PASSED = 1u << 17,         /* the returned message passed this host ... */
     QS_F_FROM_US = 1u << 18,        /* ... and came from a client or user of ours */
     QS_F_FALSE_TRACE = 1u << 19,    /* the returned message has a Received field in our name that is forged */
+    QS_F_OTHER_MESSAGE = 1u << 22,  /* a notice that returns nothing and whose subject is unlike those of its flood */
     QS_F_RETURNS_DUBIOUS = 1u << 21,    /* the returned message came from a client without a name, or of an access network */
     QS_F_GENUINE = 1u << 20,        /* we got the returned message from the own server of whom the notice goes to */
 };
@@ -91,6 +92,8 @@ qs_sym qs_returned_client(const struct qs_known *known, const struct qs_scan *sc
 uint32_t qs_sender_of(const struct qs_known *known, const struct qs_scan *scan, const struct qs_fact *fact, uint32_t message);
 struct qs_span qs_domain_of(struct qs_span address);    /* what stands behind the last '@' */
 uint32_t qs_subject_digest(struct qs_span subject);
+/* The words of letters in a subject that stand outside brackets, and are no reply prefix: calls `each` for every one. */
+void qs_subject_words(struct qs_span subject, void (*each)(void *data, struct qs_span word), void *data);
 
 /* --- campaigns.c: messages of one wording ---------------------------------------------------------------------------- */
 
@@ -125,8 +128,9 @@ struct qs_notices {
     uint32_t waves;
 };
 /* Joins notices by campaign, by the clients that sent what they return, and by victim. */
+/* Sets QS_F_OTHER_MESSAGE. */
 struct qs_notices *qs_join_notices(TALLOC_CTX *parent, const struct qs_scan *scan, const struct qs_known *known,
-                                   const struct qs_fact *fact, const struct qs_campaigns *campaigns);
+                                   struct qs_fact *fact, const struct qs_campaigns *campaigns);
 
 /* --- crowd.c: what some messages show together ----------------------------------------------------------------------- */
 

@@ -9,13 +9,13 @@
 
 #include "judge.h"
 
-enum { HEAVY = 3, SHARE = 10 };
+enum { FLOOD_LEAST = 20, WORD_LEAST = 4, STRANGE_WORDS = 2, HEAVY = 3, SHARE = 10 };
 
 struct joiner {
     TALLOC_CTX *scratch;
     const struct qs_scan *scan;
     const struct qs_known *known;
-    const struct qs_fact *fact;
+    struct qs_fact *fact;
     const struct qs_campaigns *campaigns;
     struct qs_notices *out;
     struct qs_table *client;        /* client symbol to a campaign */
@@ -213,8 +213,77 @@ static bool number_foreign(struct joiner *j)
     return ok;
 }
 
+/* --- odd ones -------------------------------------------------------------------------------------------------------- */
+
+struct words {
+    struct qs_table *count;         /* of each word in each flood */
+    uint32_t flood, strange;
+    bool look, failed;
+};
+
+static void see_word(void *data, struct qs_span word)
+{
+    struct words *w = data;
+    if (word.len < WORD_LEAST)
+        return;
+    uint64_t key = qs_mix64(qs_name_digest(word) ^ qs_mix64(w->flood));
+    uint32_t *n = w->look ? NULL : qs_table_at(w->count, key, 0);
+    if (w->look)
+        w->strange += qs_table_get(w->count, key, 0) <= 1;
+    else if (n)
+        (*n)++;
+    else
+        w->failed = true;
+}
+
+static bool tells_nothing(const struct joiner *j, uint32_t message)
+{
+    return !(j->fact[message].bits & QS_F_RETURNS) && j->campaigns->of[message] == QS_NONE;
+}
+
+/* A notice in a flood that does not tell what it is about may be about a message that the user did send. Where the flood's subjects tell
+ * of its campaign, such a one stands out by words that no other has. Where many stand out, that means nothing. */
+static bool find_odd(struct joiner *j)
+{
+    struct words w = {.count = qs_table_new(j->scratch, 1024)};
+    uint32_t *size = talloc_zero_array(j->scratch, uint32_t, j->out->waves + 1);
+    uint32_t *silent = talloc_zero_array(j->scratch, uint32_t, j->out->waves + 1);
+    uint32_t *odd = talloc_zero_array(j->scratch, uint32_t, j->out->waves + 1);
+    if (!w.count || !size || !silent || !odd)
+        return false;
+    for (uint32_t i = 0; i < j->scan->count && !w.failed; i++) {
+        const struct qs_message *m = &j->scan->messages[i];
+        w.flood = j->out->wave[i];
+        if (w.flood == QS_NONE)
+            continue;
+        size[w.flood]++;
+        qs_subject_words(qs_sym_span(j->scan->strings, m->subject), see_word, &w);
+        if (m->returned && !tells_nothing(j, i))
+            qs_subject_words(qs_sym_span(j->scan->strings, m->returned->subject), see_word, &w);
+    }
+    w.look = true;
+    for (uint32_t i = 0; i < j->scan->count; i++) {
+        w.flood = j->out->wave[i];
+        if (w.flood == QS_NONE || !tells_nothing(j, i))
+            continue;
+        w.strange = 0;
+        qs_subject_words(qs_sym_span(j->scan->strings, j->scan->messages[i].subject), see_word, &w);
+        silent[w.flood]++;
+        if (w.strange < STRANGE_WORDS || size[w.flood] < FLOOD_LEAST)
+            continue;
+        j->fact[i].bits |= QS_F_OTHER_MESSAGE;
+        odd[w.flood]++;
+    }
+    for (uint32_t i = 0; i < j->scan->count; i++) {
+        uint32_t flood = j->out->wave[i];
+        if (flood != QS_NONE && (uint64_t)odd[flood] * SHARE > silent[flood])
+            j->fact[i].bits &= ~(uint32_t)QS_F_OTHER_MESSAGE;
+    }
+    return !w.failed;
+}
+
 struct qs_notices *qs_join_notices(TALLOC_CTX *parent, const struct qs_scan *scan, const struct qs_known *known,
-                                   const struct qs_fact *fact, const struct qs_campaigns *campaigns)
+                                   struct qs_fact *fact, const struct qs_campaigns *campaigns)
 {
     struct qs_notices *out = talloc_zero(NULL, struct qs_notices), *result = NULL;
     struct joiner j = {.scratch = talloc_new(NULL), .scan = scan, .known = known, .fact = fact, .campaigns = campaigns, .out = out};
@@ -228,7 +297,8 @@ struct qs_notices *qs_join_notices(TALLOC_CTX *parent, const struct qs_scan *sca
         goto done;
     for (uint32_t i = 0; i < scan->count; i++)
         out->wave[i] = QS_NONE;
-    if (!count_victims(&j) || !learn_clients(&j) || !learn_subjects(&j) || !number_own(&j) || !number_foreign(&j))
+    if (!count_victims(&j) || !learn_clients(&j) || !learn_subjects(&j) || !number_own(&j) || !number_foreign(&j) ||
+        !find_odd(&j))
         goto done;
     result = talloc_steal(parent, out);
 done:
