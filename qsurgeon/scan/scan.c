@@ -12,6 +12,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include <xxhash.h>
@@ -46,6 +47,13 @@ struct qs_scan_work {
     int ended[2];                               /* a pipe: a thread writes a byte when it ends */
 };
 
+/* The records are one block from malloc: talloc refuses blocks of 256 MB, which a million messages need. */
+static int free_scan(struct qs_scan *scan)
+{
+    free(scan->messages);
+    return 0;
+}
+
 static int free_work(struct qs_scan_work *work)
 {
     pthread_mutex_destroy(&work->problems);
@@ -57,6 +65,7 @@ struct qs_scan *qs_scan_new(TALLOC_CTX *parent, const struct qs_scan_options *op
     struct qs_scan *scan = talloc_zero(parent, struct qs_scan);
     if (!scan)
         return NULL;
+    talloc_set_destructor(scan, free_scan);
     scan->options = *options;
     scan->strings = qs_intern_new(scan);
     scan->work = talloc_zero(scan, struct qs_scan_work);
@@ -123,7 +132,7 @@ static bool make_room(struct qs_scan *scan, uint32_t more)
         wanted = 1024;
     if (wanted > UINT32_MAX - 1)
         return false;
-    struct qs_message *grown = talloc_realloc(scan, scan->messages, struct qs_message, (unsigned)wanted);
+    struct qs_message *grown = realloc(scan->messages, (size_t)wanted * sizeof *grown);
     if (!grown)
         return false;
     scan->messages = grown;
