@@ -223,8 +223,8 @@ enum qs_status sm_config_queues(TALLOC_CTX *parent, const char *path, struct sm_
             found.submission = value.len > 0 && strchr("tTyY", *value.ptr) != NULL;
     }
     if (directory.len == 0 || *directory.ptr != '/')
-        return qs_fail(err, QS_CONFIG,
-                       "%s: no option QueueDirectory with an absolute path: not a sendmail configuration", path);
+        return qs_fail(err, QS_CONFIG, "%s: no option QueueDirectory with a path: not a sendmail configuration",
+                       path);
     found.directory = talloc_strndup(parent, directory.ptr, directory.len);
     if (found.directory == NULL || !sm_split_wildcard(parent, found.directory, &found.base, &relative))
         return qs_fail(err, QS_NOMEM, "out of memory");

@@ -21,7 +21,7 @@ enum {
     XF_COMPARISONS = 1000000,
 };
 
-#define TIME_LIMIT ((int64_t)1 << 40)   /* no time of this planet's mail is later: callers may add and subtract */
+#define TIME_LIMIT ((int64_t)1 << 40)   /* so that callers may add and subtract */
 
 /* The control file's bytes. Those of a large one are copied to the beginning of scratch, which has then
  * room for every text that is rewritten from it, each no longer than its source, and so does not move. */

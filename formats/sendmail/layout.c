@@ -33,6 +33,7 @@ struct qs_queue {
     struct stat *seen;          /* where their control files lie: no directory is listed twice */
     size_t dir_count;
     size_t inferred;            /* directories looked into for want of a configuration */
+    bool denied;                /* a file there could not be opened */
     DIR *walk;                  /* of dirs[walked] */
     size_t walked;
     struct user *users;         /* by name; empty unless the queue is this host's own */
@@ -299,13 +300,13 @@ static bool begins_as_control(int dir, const char *name)
     return is;
 }
 
-/* Whether the directory has control files in it. */
-static bool has_control_files(int base, const char *name)
+/* Whether the directory has control files in it; with `unreadable` those that cannot be opened count. */
+static bool has_control_files(struct qs_queue *queue, const char *name, bool unreadable)
 {
     bool found = false;
     int opened = 0;
     struct dirent *entry;
-    DIR *dir = open_directory(base, name);
+    DIR *dir = open_directory(queue->base, name);
     if (dir == NULL)
         return false;
     for (int i = 0; i < PROBE_ENTRIES && opened < PROBE_FILES && !found &&
@@ -314,23 +315,28 @@ static bool has_control_files(int base, const char *name)
         if (!has_control_name(file) || !sm_id_valid(qs_span_of(file + 2)))
             continue;
         opened++;
+        errno = 0;
         found = begins_as_control(dirfd(dir), file);
+        if (!found && errno == EACCES) {
+            queue->denied = true;
+            found = unreadable;
+        }
     }
     (void)closedir(dir);
     return found;
 }
 
 /* Whether the directory looks like one that sendmail queues mail in. */
-static bool looks_like_queue(int base, const char *name)
+static bool looks_like_queue(struct qs_queue *queue, const char *name, bool unreadable)
 {
     char qf[SM_PATH_MAX], df[SM_PATH_MAX];
     if (strlen(name) > SM_DIR_MAX)
         return false;
     sub_path(name, "qf", qf);
     sub_path(name, "df", df);
-    if (is_directory(base, qf))
-        return is_directory(base, df) || has_control_files(base, qf);
-    return has_control_files(base, name);
+    if (is_directory(queue->base, qf))
+        return is_directory(queue->base, df) || has_control_files(queue, qf, unreadable);
+    return has_control_files(queue, name, unreadable);
 }
 
 /* Adds the base directory and those below it that look like queue directories; with `unreadable` also those
@@ -343,7 +349,7 @@ static enum qs_status infer(struct qs_queue *queue, const char *name, int depth,
     size_t count = 0;
     if (queue->inferred++ >= SM_DIRS_MAX)
         return QS_OK;
-    if (looks_like_queue(queue->base, name))
+    if (looks_like_queue(queue, name, unreadable))
         status = add_dir(queue, "mqueue", name, err);
     if (depth == PROBE_DEPTH || status != QS_OK)
         return status;
@@ -404,7 +410,10 @@ enum qs_status sm_examine(TALLOC_CTX *parent, const char *queue_dir, const char 
     enum qs_status status = open_base(queue, queue_dir, &relative, err);
     if (status == QS_OK)
         status = infer(queue, ".", 0, false, err);
-    if (status == QS_OK && queue->dir_count == 0) {
+    if (status == QS_OK && queue->dir_count == 0 && queue->denied) {
+        status = qs_fail(err, QS_NOPERM, "%.200s: only root and the owner may read the control files",
+                         queue_dir);
+    } else if (status == QS_OK && queue->dir_count == 0) {
         status = qs_fail(err, QS_NOQUEUE, "%.200s: no sendmail control files", queue_dir);
     } else if (status == QS_OK) {
         const char *first = queue->dirs[0].name;

@@ -236,7 +236,8 @@ static const struct sm_dir *data_dir(const struct qs_queue *queue, const struct 
 }
 
 static enum qs_status plan_purge(struct plan *p, TALLOC_CTX *parent, const struct qs_queue *queue,
-                                 const struct qs_entry *e, struct qs_reader *reader, const char *here, struct qs_error *err)
+                                 const struct qs_entry *e, struct qs_reader *reader, const char *here,
+                                 struct qs_error *err)
 {
     char path[SM_PATH_MAX];
     struct qs_buffer bytes;
@@ -255,7 +256,9 @@ static enum qs_status plan_purge(struct plan *p, TALLOC_CTX *parent, const struc
 }
 
 static enum qs_status plan_rewrite(struct plan *p, TALLOC_CTX *parent, const struct qs_queue *queue,
-                                   const struct qs_entry *e, struct qs_reader *reader, const struct qs_surgery *what, const char *here, char letter, struct qs_error *err)
+                                   const struct qs_entry *e, struct qs_reader *reader,
+                                   const struct qs_surgery *what, const char *here, char letter,
+                                   struct qs_error *err)
 {
     char there[SM_PATH_MAX], fresh[SM_PATH_MAX + 8];
     struct qs_span image;
@@ -271,7 +274,9 @@ static enum qs_status plan_rewrite(struct plan *p, TALLOC_CTX *parent, const str
 }
 
 enum qs_status sm_steps(TALLOC_CTX *parent, const struct qs_queue *queue, const struct qs_entry *e,
-                        struct qs_reader *reader, const struct qs_envelope *envelope, const struct qs_surgery *what, struct qs_step **list, size_t *count, struct qs_error *err)
+                        struct qs_reader *reader, const struct qs_envelope *envelope,
+                        const struct qs_surgery *what, struct qs_step **list, size_t *count,
+                        struct qs_error *err)
 {
     char here[SM_PATH_MAX];
     bool held = e->kind == SM_QUARANTINED, lost = e->kind == SM_LOST;
@@ -279,8 +284,8 @@ enum qs_status sm_steps(TALLOC_CTX *parent, const struct qs_queue *queue, const 
     (void)envelope;
     if (p.list == NULL)
         return qs_fail(err, QS_NOMEM, "out of memory");
-    enum qs_status status = sm_file_path(queue, e, here, sizeof here) ? QS_OK : qs_fail(err, QS_GONE,
-                                                                                        "left the queue");
+    enum qs_status status = sm_file_path(queue, e, here, sizeof here) ? QS_OK
+                                                                      : qs_fail(err, QS_GONE, "left the queue");
     if (status == QS_OK)
         switch (what->action) {
         case QS_ACT_PURGE:

@@ -477,6 +477,8 @@ static void origins(void **state)
         {"$_h [192.0.2.1] (may be forged)\n", "", "192.0.2.1", "unknown", "", "", -1},
         {"$_h [192.0.2.1]\n${client_addr}192.0.2.2\n${client_name}other\n", "",
          "192.0.2.2", "other", "", "", -1},
+        {"${client_addr}IPv6:2001:db8::1\n${client_name}[IPv6:2001:db8::1]\n", "",
+         "2001:db8::1", "unknown", "", "", -1},
         {"$_h [192.0.2.1]\n$rESMTPA\nAbob\n", "", "192.0.2.1", "h", "bob", "", -1},
         {"$_h [192.0.2.1]\n$rESMTPSA\nA<>\n", "", "192.0.2.1", "h", "", "", -1},
         {"$_h [192.0.2.1]\n$rESMTP\nAbob\n", "", "192.0.2.1", "h", "", "", -1},
@@ -595,10 +597,14 @@ static void findings(void **state)
         {'q', "V8\nT1\nSa\n.\n", ""},
         {'q', "V8\nT1\nSa\n. and more\n", "line 4: text on the line of the final dot"},
         {'q', "V8\nSa\n.\n", "no arrival time: that of the file is shown"},
-        {'q', "V8\nTx\nSa\n.\n", "no arrival time: that of the file is shown"},
+        {'q', "V8\nTx\nSa\n.\n", "line 2: T is not a number"},
+        {'q', "V8\nT0\nSa\n.\n", "no arrival time: that of the file is shown"},
+        {'q', "V8\nT-1\nSa\n.\n", "line 2: T is not a number"},
         {'q', "V8\nT1\nKx\nSa\n.\n", "line 3: K is not a number"},
         {'q', "V8\nT1\nN1 2\nSa\n.\n", "line 3: N is not a number"},
-        {'q', "V8\nT1\nN-5\nSa\n.\n", ""},
+        {'q', "V8\nT1\nN-5\nSa\n.\n", "line 3: N is not a number"},
+        {'q', "V8\nT1\nK9223372036854775807\nSa\n.\n", "line 3: K is not a number"},
+        {'q', "V8\nT1\nSa\nRPFD:<>\nRPFD\n.\n", "line 4: no address"},
         {'q', "V8\nT1\nqr\nSa\n.\n", "has a quarantine reason, but not the name of a quarantined file"},
         {'h', "V8\nT1\nqr\nSa\n.\n", ""},
         {'h', "V8\nT1\nSa\n.\n", "quarantined by name only, without a q line: sendmail -Q cannot release it"},
@@ -616,7 +622,7 @@ static void findings(void **state)
         struct result r = read_control(vectors[i].letter, qs_span_of(vectors[i].text));
         assert_int_equal(r.status, QS_OK);
         assert_string_equal(r.env.finding, vectors[i].finding);
-        assert_true(r.env.arrival > 0);
+        assert_true(r.env.arrival > 0 && r.env.next_try >= 0);
         assert_int_equal((r.env.flags & QS_ENV_HELD) != 0, vectors[i].letter == 'h');
         assert_int_equal((r.env.flags & QS_ENV_LOST) != 0, vectors[i].letter == 'Q');
         assert_string_equal(r.env.queue_name, vectors[i].letter == 'q' ? "mqueue" :
@@ -1007,11 +1013,11 @@ static void single(void **state)
     struct listing list = list_queue(queue);
     assert_int_equal(list.count, 3);
     assert_int_equal(list.said_count, 5);
-    assert_string_equal(list.said[0], "skip: ./QfB6: not a regular file");
-    assert_string_equal(list.said[1], "skip: ./hfB4: not a regular file");
-    assert_string_equal(list.said[2], "skip: ./qf" ID "12345: the name holds no queue ID");
-    assert_string_equal(list.said[3], "skip: ./qfB.3: the name holds no queue ID");
-    assert_string_equal(list.said[4], "skip: ./qfB5: not a regular file");
+    assert_string_equal(list.said[0], "skip: QfB6: not a regular file");
+    assert_string_equal(list.said[1], "skip: hfB4: not a regular file");
+    assert_string_equal(list.said[2], "skip: qf" ID "12345: the name holds no queue ID");
+    assert_string_equal(list.said[3], "skip: qfB.3: the name holds no queue ID");
+    assert_string_equal(list.said[4], "skip: qfB5: not a regular file");
     talloc_free(queue);
     finish();
 }
@@ -1146,6 +1152,9 @@ static void permissions(void **state)
     queue = open_with(pattern, NULL);
     struct listing list = list_queue(queue);
     talloc_free(queue);
+    queue = open_queue();       /* without the pattern, too, what cannot be read is told */
+    struct listing again = list_queue(queue);
+    talloc_free(queue);
     if (was_root) {             /* the data file of A1 is not for us either */
         assert_int_equal(seteuid(0), 0);
         assert_int_equal(fchmodat(top, ".", 0700, 0), 0);
@@ -1154,17 +1163,26 @@ static void permissions(void **state)
         assert_int_equal(fchmodat(top, ".", 0, 0), 0);
     }
     enum qs_status status = sm_open(root, &instance, &queue, &err);
+    const char *evidence = NULL;
+    enum qs_status examined = sm_examine(root, spool, &evidence, NULL);
+    enum qs_status third = was_root ? sm_examine(root, path_of("q3"), &evidence, NULL) : QS_NOPERM;
     if (was_root)
         assert_int_equal(seteuid(0), 0);
+    assert_null(evidence);
     assert_int_equal(chmod(spool, 0755), 0);
     assert_int_equal(fchmodat(top, "q2", 0755, 0), 0);
     assert_int_equal(list.count, 2);
     assert_string_equal(list.found[0], "A3: no-permission");
     assert_string_equal(list.found[1], was_root ? "mqueue/q1/A1: no-permission" : "mqueue/q1/A1");
     assert_int_equal(list.said_count, 1);
-    assert_string_equal(list.said[0], "no-permission: queue directory q2: Permission denied");
+    assert_true(strncmp(list.said[0], "no-permission: queue directory q2: only root", 44) == 0);
+    assert_int_equal(again.count, list.count);
+    assert_int_equal(again.said_count, 1);
+    assert_string_equal(again.said[0], list.said[0]);
     assert_int_equal(status, QS_NOPERM);
     assert_non_null(strstr(err.text, "may read it"));
+    assert_int_equal(examined, QS_NOPERM);
+    assert_int_equal(third, QS_NOPERM);
     instance.queue_dir = path_of("missing");
     assert_int_equal(sm_open(root, &instance, &queue, &err), QS_NOQUEUE);
     finish();
