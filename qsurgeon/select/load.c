@@ -4,8 +4,9 @@
  * The file's first bytes must say that it is ours and of this format; SQLite opens it read-only with a
  * schema that may run nothing; each table's text in the schema must be the very text that saving would
  * write (so no views, triggers, generated columns, odd collations); an authorizer lets only our own
- * reading happen; rows must come in ascending order, which also ends a walk through a tree whose pages
- * point at each other; types, sizes and ranges of all values are checked. */
+ * reading happen; rows must come in ascending order, so that pages that point at each other give no row
+ * twice; types, sizes and ranges of all values are checked. Steps are counted, and bounded by the file's
+ * size. */
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -20,6 +21,9 @@ enum {
     SITE_MAX = 100000,              /* entries of the site */
     INSTANCES_MAX = 1000,           /* of one file */
     CELL_MAX = 128 * 1024,          /* bytes of a row: more than all texts of a message together */
+    STEPS_AT_ONCE = 1000,           /* of SQLite's machine, between two looks at what is left */
+    STEPS_BASE = 10 * 1000 * 1000,
+    STEPS_PER_BYTE = 4,             /* a sound file takes about a tenth of one */
 };
 static const int64_t most_seconds = INT64_C(1) << 52;   /* of a time: no sum of a few of them overflows */
 
@@ -30,6 +34,7 @@ static enum qs_status no_memory(struct qs_error *err)
 
 struct loader {
     struct qs_saved *file;
+    uint64_t looks;                 /* left of the steps, in STEPS_AT_ONCE */
     struct qs_scan *scan;
     uint32_t first;                 /* of our messages in the scan */
     size_t first_queue;             /* of our queues in the scan */
@@ -38,7 +43,7 @@ struct loader {
     int64_t taken;
     struct qs_problem *problems;    /* talloc array */
     size_t problem_count;
-    char **site[QS_SITE_KINDS];        /* talloc arrays */
+    char **site[QS_SITE_KINDS];     /* talloc arrays */
     size_t site_count[QS_SITE_KINDS];
     struct qs_recipient *to;        /* talloc array of to_size: those of one message */
     uint32_t to_size;
@@ -66,6 +71,8 @@ static enum qs_status read_failed(const struct qs_saved *file)
     int code = sqlite3_errcode(file->db) & 0xff, number = sqlite3_system_errno(file->db);
     if (code == SQLITE_NOMEM)
         return no_memory(file->err);
+    if (code == SQLITE_INTERRUPT)
+        return qs_fail(file->err, QS_DATA, "%s: damaged: reading it comes to no end", file->path);
     if (code == SQLITE_IOERR && number != 0)
         return qs_fail_errno(file->err, number, "%s", file->path);
     return qs_fail(file->err, QS_DATA, "%s: damaged: %s", file->path, sqlite3_errmsg(file->db));
@@ -204,7 +211,7 @@ static uint32_t big_endian(const unsigned char *p)
 
 /* Looks at the first bytes, before SQLite does (https://www.sqlite.org/fileformat.html, 1.3): is it ours,
  * in a format that we read, in UTF-8, without a write-ahead log, and all there? */
-static enum qs_status check_header(const char *path, struct qs_error *err)
+static enum qs_status check_header(const char *path, uint64_t *size, struct qs_error *err)
 {
     unsigned char head[100];
     struct stat st;
@@ -233,10 +240,11 @@ static enum qs_status check_header(const char *path, struct qs_error *err)
     if (head[18] != 1 || head[19] != 1)
         return qs_fail(err, QS_DATA, "%s: is in WAL mode; PRAGMA journal_mode = DELETE ends that", path);
     uint32_t page = (uint32_t)head[16] << 8 | head[17];
-    uint64_t size = (uint64_t)big_endian(head + 28) * (page == 1 ? 65536 : page);
-    if ((uint64_t)st.st_size != size)
+    uint64_t wanted = (uint64_t)big_endian(head + 28) * (page == 1 ? 65536 : page);
+    if ((uint64_t)st.st_size != wanted)
         return qs_fail(err, QS_DATA, "%s: damaged: %lld bytes, not %llu", path, (long long)st.st_size,
-                       (unsigned long long)size);
+                       (unsigned long long)wanted);
+    *size = wanted;
     return QS_OK;
 }
 
@@ -261,10 +269,22 @@ static int authorize(void *data, int action, const char *one, const char *two, c
     return SQLITE_DENY;
 }
 
-static enum qs_status open_saved(struct qs_saved *file)
+/* Ends what takes more steps than the size of the file can ask for. */
+static int look(void *data)
 {
+    struct loader *loader = data;
+    if (loader->looks == 0)
+        return 1;
+    loader->looks--;
+    return 0;
+}
+
+static enum qs_status open_saved(struct loader *loader)
+{
+    struct qs_saved *file = loader->file;
     if (qs_saved_open(file, file->path, SQLITE_OPEN_READONLY, "immutable=1") != SQLITE_OK)
         return read_failed(file);
+    sqlite3_progress_handler(file->db, STEPS_AT_ONCE, look, loader);
     (void)sqlite3_limit(file->db, SQLITE_LIMIT_LENGTH, CELL_MAX);
     (void)sqlite3_limit(file->db, SQLITE_LIMIT_ATTACHED, 0);
     (void)sqlite3_db_config(file->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
@@ -291,8 +311,10 @@ static enum qs_status check_schema(struct qs_saved *file)
     while (rows != NULL && (status = next(rows)) == QS_OK && rows->row <= ENTRIES_MAX) {
         struct qs_span name = take_text(rows, 1), table = take_text(rows, 2);
         bool is_table = qs_span_is(take_text(rows, 0), "table");
-        for (unsigned t = 0; rows->status == QS_OK && t < QS_SAVED_TABLES; t++) {
-            if (!qs_span_is_nocase(table, qs_saved_table(t)) || qs_span_starts(name, "sqlite_autoindex_"))
+        bool is_key = qs_span_is(name, "sqlite_autoindex_meta_1") &&
+                      sqlite3_column_type(rows->statement, 3) == SQLITE_NULL;
+        for (unsigned t = 0; rows->status == QS_OK && !is_key && t < QS_SAVED_TABLES; t++) {
+            if (!qs_span_is_nocase(table, qs_saved_table(t)))
                 continue;
             char *schema = qs_saved_schema(NULL, t);
             if (schema == NULL)
@@ -739,7 +761,7 @@ static enum qs_status keep_loaded(struct loader *loader, struct qs_site *site)
 
 static enum qs_status load_all(struct loader *loader)
 {
-    enum qs_status status = open_saved(loader->file);
+    enum qs_status status = open_saved(loader);
     if (status == QS_OK)
         status = check_schema(loader->file);
     if (status == QS_OK)
@@ -756,7 +778,8 @@ static enum qs_status load_all(struct loader *loader)
 enum qs_status qs_load(struct qs_scan *scan, struct qs_site *site, const char *path, int64_t *taken,
                        struct qs_error *err)
 {
-    enum qs_status status = check_header(path, err);
+    uint64_t size = 0;
+    enum qs_status status = check_header(path, &size, err);
     if (status != QS_OK)
         return status;
     uint32_t count = scan->count;
@@ -768,6 +791,7 @@ enum qs_status qs_load(struct qs_scan *scan, struct qs_site *site, const char *p
         return no_memory(err);
     }
     loader->file = file;
+    loader->looks = (STEPS_BASE + size * STEPS_PER_BYTE) / STEPS_AT_ONCE;
     loader->scan = scan;
     loader->first = count;
     loader->first_queue = queue_count;

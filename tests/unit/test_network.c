@@ -68,29 +68,11 @@ static void test_members(void **state)
 static void test_not_addresses(void **state)
 {
     static const char *const words[] = {
-        "",
-        "/",
-        "/8",
-        "example.org",
-        "10.0.0",
-        "10.0.0.0.0",
-        "10.0.0.256",
-        "10.0.0.0-10.0.0.9",
-        "10\\.0\\.",
-        "0x0a.0.0.1",
-        "010.0.0.1.",
-        "2001:db8",
-        ":::",
-        "2001:db8::1::2",
-        "host/24",
-        "[192.0.2.1",
-        "192.0.2.1]",
-        "[]",
-        "IPv6:",
-        "%eth0",
-        "1111:2222:3333:4444:5555:6666:7777:8888:9999",
-        "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-        "aaaaaaaaaa",
+        "", "/", "/8", "example.org", "10.0.0", "10.0.0.0.0", "10.0.0.256", "10.0.0.0-10.0.0.9", "10\\.0\\.",
+        "0x0a.0.0.1", "010.0.0.1.", "2001:db8", ":::", "2001:db8::1::2", "host/24", "[192.0.2.1",
+        "192.0.2.1]", "[]", "IPv6:", "%eth0", "1111:2222:3333:4444:5555:6666:7777:8888:9999",
+        ("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+         "aaaaaaaaaaaaaaa"),
     };
     struct qs_network n = {{1}, 2, true}, before = n;
     struct qs_error err = {""};

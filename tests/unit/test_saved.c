@@ -818,6 +818,86 @@ static void test_loops(void **state)
     talloc_free(view);
 }
 
+static void put_cell_at(unsigned char *page, unsigned number, size_t header, size_t at)
+{
+    page[header + 2 * number] = (unsigned char)(at >> 8);
+    page[header + 2 * number + 1] = (unsigned char)at;
+}
+
+/* The same in the schema itself, which SQLite reads on its own before anything can be looked at: pages of
+ * pages of pages whose only row is the key of `meta`, once more each time. */
+static void test_schema_loop(void **state)
+{
+    enum { PAGE = 512, LEVELS = 16, WAYS = 60 };
+    static const unsigned char row[] = "\x06\x17\x3b\x15\x01\x00"
+                                       "index"
+                                       "sqlite_autoindex_meta_1"
+                                       "meta"
+                                       "\x00";
+    struct qs_view *view = sample();
+    struct qs_error err = {""};
+    char *path = in_dir("schema.db"), root_page[32] = "", first_page[32] = "";
+    unsigned char page[PAGE];
+    sqlite3 *db = NULL;
+    (void)state;
+    assert_int_equal(qs_save(view, path, false, &err), QS_OK);
+    shell(path,
+          "CREATE TABLE mine (x); INSERT INTO mine VALUES (zeroblob(20000)); PRAGMA page_size = 512; VACUUM");
+    assert_int_equal(load_fails(path, &err), QS_OK);
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db,
+                                  "SELECT rootpage FROM sqlite_master WHERE name = 'sqlite_autoindex_meta_1'",
+                                  first_cell, root_page, NULL),
+                     SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, "SELECT rootpage FROM sqlite_master WHERE name = 'mine'", first_cell,
+                                  first_page, NULL),
+                     SQLITE_OK);
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+    unsigned key_root = (unsigned)strtoul(root_page, NULL, 10),
+             spare = (unsigned)strtoul(first_page, NULL, 10) + 1;
+    assert_true(key_root < 128);
+    int fd = open(path, O_RDWR);
+    /* the leaf, on the first spare page */
+    memset(page, 0, PAGE);
+    size_t size = sizeof row - 1, at = PAGE - size - 2;
+    page[0] = 13;
+    page[4] = 1;
+    page[5] = (unsigned char)(at >> 8), page[6] = (unsigned char)at;
+    put_cell_at(page, 0, 8, at);
+    page[at] = (unsigned char)size;
+    page[at + 1] = 1;
+    memcpy(page + at + 2, row, size);
+    page[PAGE - 1] = (unsigned char)key_root;
+    assert_int_equal(pwrite(fd, page, PAGE, (off_t)(spare - 1) * PAGE), PAGE);
+    /* pages above it, each pointing WAYS times at the one below */
+    for (unsigned level = 1; level <= LEVELS; level++) {
+        unsigned below = spare + level - 1;
+        memset(page, 0, PAGE);
+        at = PAGE;
+        page[0] = 5;
+        page[4] = WAYS;
+        for (unsigned c = 0; c < WAYS; c++) {
+            at -= 5;
+            put_cell_at(page, c, 12, at);
+            page[at + 2] = (unsigned char)(below >> 8), page[at + 3] = (unsigned char)below, page[at + 4] = 1;
+        }
+        page[5] = (unsigned char)(at >> 8), page[6] = (unsigned char)at;
+        page[10] = (unsigned char)(below >> 8), page[11] = (unsigned char)below;
+        assert_int_equal(pwrite(fd, page, PAGE, (off_t)(below) * PAGE), PAGE);
+    }
+    /* and behind the rows of the schema */
+    assert_int_equal(pread(fd, page, PAGE, 0), PAGE);
+    assert_int_equal(page[100], 5);
+    memset(page + 108, 0, 2);
+    page[110] = (unsigned char)((spare + LEVELS) >> 8), page[111] = (unsigned char)(spare + LEVELS);
+    assert_int_equal(pwrite(fd, page, PAGE, 0), PAGE);
+    assert_int_equal(load_fails(path, &err), QS_DATA);
+    assert_non_null(strstr(err.text, "comes to no end"));
+    (void)close(fd);
+    (void)unlink(path);
+    talloc_free(view);
+}
+
 /* The fuzz target starts from a file of the present format, or it would not get far. It is sample(),
  * saved, then "PRAGMA page_size = 512; VACUUM", so that little of it is text. */
 static void test_fuzz_seed(void **state)
@@ -853,7 +933,7 @@ int main(void)
         cmocka_unit_test(test_odd_rows),
         cmocka_unit_test(test_damage),
         cmocka_unit_test(test_loops),
-        cmocka_unit_test(test_fuzz_seed),
+        cmocka_unit_test(test_schema_loop), cmocka_unit_test(test_fuzz_seed),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
