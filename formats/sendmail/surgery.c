@@ -83,7 +83,7 @@ struct image {
 
 static bool is_dropped(struct image *im, struct qs_span text)
 {
-    struct qs_span address = sm_recipient_of(text, im->version).address;
+    struct qs_span address = sm_address(sm_recipient_of(text, im->version).address);
     if (sm_quoted(address)) {
         address.len = sm_unquote(im->unquoted, address);
         address.ptr = im->unquoted;
