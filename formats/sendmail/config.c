@@ -223,7 +223,7 @@ enum qs_status sm_config_queues(TALLOC_CTX *parent, const char *path, struct sm_
             found.submission = value.len > 0 && strchr("tTyY", *value.ptr) != NULL;
     }
     if (directory.len == 0 || *directory.ptr != '/')
-        return qs_fail(err, QS_CONFIG, "%s: no option QueueDirectory with a path: not a sendmail configuration",
+        return qs_fail(err, QS_CONFIG, "%s: not a sendmail configuration, for it has no QueueDirectory",
                        path);
     found.directory = talloc_strndup(parent, directory.ptr, directory.len);
     if (found.directory == NULL || !sm_split_wildcard(parent, found.directory, &found.base, &relative))
