@@ -29,6 +29,7 @@ static const float alike = 3.0f;            /* make one part */
 static const float related = 1.2f;          /* make one campaign when the same clients sent both */
 static const float same_host = 4.0f;        /* what a link host counts that both name and no trusted mail does */
 static const float same_doubt = 1.0f;       /* what counts that both come from where ordinary mail does not */
+static const float one_counts = 8.0f;       /* that a single prototype counts at most: it may hold a piece of good mail */
 static const float of_inner = 0.15f;        /* of the likeness within a part that others must reach, too */
 static const float surely = 0.6f;           /* of it that makes further search needless */
 
@@ -327,8 +328,9 @@ static struct reach reach_of(const struct qs_parts *parts, const struct part *pa
                              const uint32_t *url)
 {
     struct reach r = {0, 0};
+    float most = fmaxf(one_counts, part->inner / 2);
     for (unsigned k = 0; k < part->count; k++) {
-        r.text += agreement(&text->sketch, text->shingles, &part->sketch[k], part->shingles[k]);
+        r.text += fminf(most, agreement(&text->sketch, text->shingles, &part->sketch[k], part->shingles[k]));
         r.hosts += url[0] && share_host(parts, url, part->url[k]);
     }
     r.text /= (float)part->count;

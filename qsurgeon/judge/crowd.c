@@ -11,7 +11,7 @@ enum { PAIRS_OF = 24, RECIPIENTS_COUNTED = 64 };
 
 enum kind {
     SENDER, SENDER_ORG, SOURCE, CLIENT, RECIPIENT, SUBJECT, BODY, LINK, ORIGIN, ORIGIN_SOURCE, LIST, VICTIM, RETURNED_CLIENT,
-    CAMPAIGN, KINDS,
+    CAMPAIGN, ROUTE, KINDS,
 };
 
 struct entry {
@@ -108,6 +108,7 @@ static void count_bits(const struct qs_message *m, const struct qs_fact *f, stru
     out->looping += m->own_hops > 2;
     if (b & QS_F_INSIDE) {
         out->inside++;
+        out->own_clients += (b & QS_F_OWN_CLIENT) != 0;
         out->authenticated += (b & QS_F_AUTH) != 0;
         out->local += (b & QS_F_LOCAL) != 0;
     } else {
@@ -127,6 +128,17 @@ static void count_bits(const struct qs_message *m, const struct qs_fact *f, stru
     out->false_traces += (b & QS_F_FALSE_TRACE) != 0;
 }
 
+/* A link to the organisation of its From address, or to ours. */
+static bool links_home(const struct qs_work *work, const struct qs_message *m)
+{
+    struct qs_span from = qs_domain_of(qs_sym_span(work->scan->strings, m->from));
+    uint32_t org = from.len ? qs_host_hash(from) : 0;
+    for (unsigned u = 0; u < QS_URLS_KEPT && m->url[u]; u++)
+        if (m->url[u] == org || qs_table_get(work->known->orgs, m->url[u], 0))
+            return true;
+    return false;
+}
+
 static bool count_values(const struct qs_work *work, uint32_t at, struct qs_crowd *out)
 {
     struct qs_census *c = work->census;
@@ -138,7 +150,10 @@ static bool count_values(const struct qs_work *work, uint32_t at, struct qs_crow
               count_distinct(c, SUBJECT, f->subject, &out->subjects) &&
               count_distinct(c, BODY, m->print.body_hash, &out->bodies);
     if (f->sender_org)
-        ok = ok && count_distinct(c, SENDER_ORG, f->sender_org, &out->sender_orgs);
+        ok = ok && count_distinct(c, SENDER_ORG, f->sender_org, &out->sender_orgs) &&
+             count_distinct(c, ROUTE, (uint64_t)f->sender_org << 32 | f->source, &out->routes);
+    if (f->bits & QS_F_INSIDE && m->url[0])
+        out->links_home += links_home(work, m);
     for (uint32_t r = 0; ok && r < m->recipient_count && r < RECIPIENTS_COUNTED; r++)
         ok = count_distinct(c, RECIPIENT, m->recipients[r].address, &out->recipients);
     for (unsigned u = 0; ok && u < QS_URLS_KEPT && m->url[u]; u++)

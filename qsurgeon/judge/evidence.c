@@ -18,7 +18,7 @@ enum sign {
     ACCOUNT_SOURCES, ACCOUNT_VOLUME, SCRIPT,
     NOT_OURS, FALSE_TRACE, BOUNCING_STRANGERS, RETURNED_CAMPAIGN, RETURNED_STORM, RETURNED_SOURCES, REPORTERS,
     LOOPING,
-    ONE_SOURCE, FEW_RECIPIENTS, LISTED, VOUCHED, INSIDE, ODD_ONE_OUT, THREAD, FROM_US, GENUINE, OTHER_SUBJECT,
+    ONE_SOURCE, LINKS_HOME, LOGIN_INSIDE, FEW_RECIPIENTS, LISTED, VOUCHED, INSIDE, ODD_ONE_OUT, THREAD, FROM_US, GENUINE, OTHER_SUBJECT,
     SIGNS,
 };
 
@@ -61,7 +61,9 @@ static const struct {
     [RETURNED_STORM] = {QS_FAM_CONTENT, "returned-mail-is-storm-in-this-queue", 4.0},
     [LOOPING] = {QS_FAM_LOOP, "passed-this-host-again-and-again", 2.0},
     /* for */
-    [ONE_SOURCE] = {QS_FAM_LEGITIMACY, "one-sender-domain-from-one-source", -4.0},
+    [ONE_SOURCE] = {QS_FAM_LEGITIMACY, "each-sender-from-its-own-source", -4.0},
+    [LINKS_HOME] = {QS_FAM_LEGITIMACY, "links-to-the-sender's-own-site", -2.5},
+    [LOGIN_INSIDE] = {QS_FAM_LEGITIMACY, "login-from-our-network", -3.0},
     [FEW_RECIPIENTS] = {QS_FAM_LEGITIMACY, "few-recipients", -2.0},
     [LISTED] = {QS_FAM_LEGITIMACY, "headers-of-one-list", -1.0},
     [VOUCHED] = {QS_FAM_LEGITIMACY, "sender's-own-mail-server", -6.0},
@@ -115,42 +117,65 @@ static int percent(uint32_t part, uint32_t of)
     return (int)(100 * share(part, of) + 0.5);
 }
 
+/* One user, script or host of ours sent nearly all of it. */
+static bool one_account(const struct qs_crowd *c)
+{
+    return (c->authenticated + c->local) * 2 > c->count && share(c->top_origin, c->count) >= 0.8;
+}
+
 /* How far the crowd comes from where ordinary mail does not come from: what makes a loose likeness suspicious. */
 static double dubious(const struct qs_crowd *c)
 {
-    uint32_t accounts = c->authenticated + c->local, part = c->no_name + c->generic;
+    uint32_t part = c->no_name + c->generic;
     part = c->forged > part ? c->forged : part;
     part = c->relayed > part ? c->relayed : part;
-    return share(accounts > part ? accounts : part, c->count);
+    return one_account(c) ? 1 : share(part, c->count);
+}
+
+/* How surely it is one text: list mail has a footer in common, too. Very many sources have no footer in common. */
+static double one_text(const struct qs_crowd *c)
+{
+    double sure = (c->likeness - 0.05) / 0.25, large = (log2(c->sources + 1) - 5) / 4;
+    return fmin(1, fmax(0.5, fmax(0.5 + sure / 2, 0.5 + large / 2)));
+}
+
+/* One text with one link from many organisations' own servers: names are cheap for who buys them by the dozen. */
+static bool snowshoe(const struct qs_crowd *c)
+{
+    return c->likeness >= 0.3 && c->sender_orgs >= 8 && c->recipients >= 8 && share(c->top_link, c->count) >= 0.25;
 }
 
 static void weigh_text(const struct qs_crowd *c, struct qs_sum *sum)
 {
     if (c->count < 3)
         return;
-    add(sum, SIMILAR, many(c->count, 5), "%u messages of one text", c->count);
+    add(sum, SIMILAR, one_text(c) * many(c->count, 5), "%u messages of one text", c->count);
     if (c->count >= 6)
-        add(sum, WORDINGS, dubious(c) * (0.4 - c->likeness) / 0.2, "two of them share %d %% of their phrases", (int)(100 * c->likeness));
+        add(sum, WORDINGS, dubious(c) * (0.4 - c->likeness) / 0.2, "two of them share %d %% of their phrases",
+            (int)(100 * c->likeness));
     add(sum, HIDDEN, 2 * share(c->hidden, c->count), "%d %% hide text from the reader", percent(c->hidden, c->count));
     add(sum, DISGUISED, 2 * share(c->disguised, c->count), "%d %% disguise letters", percent(c->disguised, c->count));
     if (c->sender_orgs >= 4)
-        add(sum, LINKED, dubious(c) * 4 * share(c->top_link, c->count), "%d %% link to one host", percent(c->top_link, c->count));
+        add(sum, LINKED, (snowshoe(c) ? 1 : dubious(c)) * 4 * share(c->top_link, c->count), "%d %% link to one host",
+            percent(c->top_link, c->count));
 }
 
 static void weigh_strangers(const struct qs_work *work, const struct qs_crowd *c, struct qs_sum *sum)
 {
     double strange = share(c->outside, c->count);
-    double one_text = c->likeness >= 0.3 ? 1 : 0.5 + 0.125 * fmax(0, log2(c->sources + 1) - 5);
+    double weak = c->count == 1 ? 0.4 : 1;      /* many a small host has no proper name */
     if (c->sender_orgs >= 3)
-        add(sum, SENDER_DOMAINS, fmin(1, one_text) * fmin(1, many(c->sender_orgs, 5)), "%u sender domains", c->sender_orgs);
+        add(sum, SENDER_DOMAINS, one_text(c) * fmin(1, many(c->sender_orgs, 5)), "%u sender domains", c->sender_orgs);
     if (c->sources >= 3)
-        add(sum, SOURCES, strange * fmin(1, one_text) * fmin(1, many(c->sources, 5)), "%u clients in %u networks or organisations", c->clients, c->sources);
+        add(sum, SOURCES, strange * one_text(c) * fmin(1, many(c->sources, 5)), "%u clients in %u networks or organisations",
+            c->clients, c->sources);
     if (c->forged >= 2)
         add(sum, FORGED_LOCAL, share(c->forged, c->count), "%d %% come from outside with a sender of ours",
             percent(c->forged, c->count));
-    add(sum, NO_NAMES, share(c->no_name + c->generic, c->count), "%d %% from addresses without a name, %d %% from access networks",
-        percent(c->no_name, c->count), percent(c->generic, c->count));
-    add(sum, HELO, share(c->bad_helo, c->count), "%d %%", percent(c->bad_helo, c->count));
+    add(sum, NO_NAMES, weak * share(c->no_name + c->generic, c->count),
+        "%d %% from addresses without a name, %d %% from access networks", percent(c->no_name, c->count),
+        percent(c->generic, c->count));
+    add(sum, HELO, weak * share(c->bad_helo, c->count), "%d %%", percent(c->bad_helo, c->count));
     if (qs_table_count(work->known->domains))
         add(sum, RELAYING, share(c->relayed, c->count), "%d %% go from strangers to strangers", percent(c->relayed, c->count));
     add(sum, TO_HOST, 4 * share(c->to_host, c->count), "%d %% of them", percent(c->to_host, c->count));
@@ -158,33 +183,37 @@ static void weigh_strangers(const struct qs_work *work, const struct qs_crowd *c
 
 static void weigh_origin(const struct qs_work *work, const struct qs_crowd *c, struct qs_sum *sum)
 {
-    bool account = c->authenticated * 2 > c->count, script = c->local * 2 > c->count;
-    if ((!account && !script) || share(c->top_origin, c->count) < 0.8)
+    if (!one_account(c))
         return;
-    if (account && c->top_origin_sources >= 3)
+    if (c->authenticated * 2 > c->count && c->top_origin_sources >= 3)
         add(sum, ACCOUNT_SOURCES, many(c->top_origin_sources, 3), "from %u networks", c->top_origin_sources);
     if (c->top_origin >= 5)
         add(sum, ACCOUNT_VOLUME, (log2(c->top_origin) - log2(work->others_median)) / 4,
             "%u messages, where others have %u", c->top_origin, work->others_median);
-    if (script)
-        add(sum, SCRIPT, share(c->scripts, c->count), "%u messages", c->scripts);
+    add(sum, SCRIPT, share(c->scripts, c->count), "%u messages", c->scripts);
     add(sum, FOREIGN_RECIPIENTS, share(c->to_others, c->count) * many(c->recipients, 4), "%u recipients", c->recipients);
+    add(sum, LINKS_HOME, 2 * share(c->links_home, c->count), "%d %% link to the sender's own organisation or to ours",
+        percent(c->links_home, c->count));
+    if (c->authenticated)
+        add(sum, LOGIN_INSIDE, share(c->own_clients, c->count) * (c->top_origin_sources <= 2), "login from our own network");
 }
 
 static void weigh_for(const struct qs_crowd *c, struct qs_sum *sum)
 {
-    uint32_t plain = c->inside - (c->authenticated > c->inside ? c->inside : c->authenticated);
-    bool accounts = (c->authenticated + c->local) * 2 > c->count;
-    add(sum, VOUCHED, share(c->vouched, c->count), "%d %% come from their sender's own mail server", percent(c->vouched, c->count));
+    bool account = one_account(c);
+    double believed = snowshoe(c) ? 0.2 : 1;
+    add(sum, VOUCHED, believed * share(c->vouched, c->count), "%d %% come from their sender's own mail server",
+        percent(c->vouched, c->count));
     if (c->count >= 4 && c->recipients <= 2)
         add(sum, FEW_RECIPIENTS, 1, "all to %u recipient%s", c->recipients, c->recipients == 1 ? "" : "s");
     if (c->lists_one == 1 && c->sender_orgs)
         add(sum, LISTED, share(c->listed, c->count), "%u messages name one list", c->listed);
-    if (c->sender_orgs == 1 && !accounts && c->count >= 3)
-        add(sum, ONE_SOURCE, c->sources <= 1 ? 1 : c->sources == 2 ? 0.75 : c->sources == 3 ? 0.5 : 0,
-            "all from one sender domain and %u source%s", c->sources, c->sources == 1 ? "" : "s");
-    if (!accounts)
-        add(sum, INSIDE, c->sender_orgs <= 1 ? share(plain, c->count) : 0, "%d %% from inside", percent(plain, c->count));
+    if (!account && c->sender_orgs) {
+        double each = share(c->count, c->sender_orgs), routes = share(c->routes, c->sender_orgs);
+        add(sum, ONE_SOURCE, believed * fmin(1, (each - 1) / 3) * (1.25 - routes / 4),
+            "%u sender domain%s, each from its own source", c->sender_orgs, c->sender_orgs == 1 ? "" : "s");
+        add(sum, INSIDE, c->sender_orgs == 1 ? share(c->inside, c->count) : 0, "%d %% from inside", percent(c->inside, c->count));
+    }
     add(sum, THREAD, share(c->replies, c->count), "%u replies whose other half is here", c->replies);
 }
 

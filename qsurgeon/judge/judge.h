@@ -137,9 +137,11 @@ struct qs_notices *qs_join_notices(TALLOC_CTX *parent, const struct qs_scan *sca
 struct qs_crowd {
     uint32_t count;
     uint32_t senders, sender_orgs, sources, clients, recipients, subjects, bodies;     /* distinct */
+    uint32_t routes;                /* distinct pairs of sender organisation and source */
     uint32_t outside;               /* messages from strangers: not inside; the next ones count among them */
     uint32_t vouched, no_name, generic, bad_helo, forged, relayed, to_host;
-    uint32_t inside, authenticated, local, own_sender, nulls, to_others;
+    uint32_t links_home;            /* from inside, with a link to the From address's organisation or to ours */
+    uint32_t inside, authenticated, local, own_clients, own_sender, nulls, to_others;
     uint32_t hidden, disguised, listed, lists_one, scripts, replies;
     uint32_t top_link, top_origin, top_origin_sources;
     uint32_t origin;                /* when it has more than half */

@@ -9,7 +9,7 @@
 
 #include "judge.h"
 
-enum { FLOOD_LEAST = 20, WORD_LEAST = 4, STRANGE_WORDS = 2, HEAVY = 3, SHARE = 10 };
+enum { FLOOD_LEAST = 20, WORD_LEAST = 4, STRANGE_WORDS = 1, HEAVY = 3, SHARE = 10 };
 
 struct joiner {
     TALLOC_CTX *scratch;
