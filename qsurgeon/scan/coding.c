@@ -161,9 +161,9 @@ static const struct {
     { "windows-1253", { CHARSET_TABLE, TABLE_1253 } },
     { "koi8-r", { CHARSET_TABLE, TABLE_KOI8_R } },
     { "koi8-u", { CHARSET_TABLE, TABLE_KOI8_U } },
-    { "utf-16", { CHARSET_UTF16, 0 } },
-    { "utf-16be", { CHARSET_UTF16, 0 } },
-    { "utf-16le", { CHARSET_UTF16, 1 } },
+    { "utf-16", { CHARSET_UTF16, UTF16_MARKED } },
+    { "utf-16be", { CHARSET_UTF16, UTF16_BIG } },
+    { "utf-16le", { CHARSET_UTF16, UTF16_LITTLE } },
     { "utf-7", { CHARSET_UTF7, 0 } },
     { "unicode-1-1-utf-7", { CHARSET_UTF7, 0 } },
     { "big5", { CHARSET_PAIRS, 0 } },
@@ -278,8 +278,9 @@ static bool put_unit(struct utf8_out *out, uint32_t unit, uint32_t *high)
     return put(out, unit);
 }
 
-static void from_utf16(struct utf8_out *out, const char *p, const char *end, bool little)
+static void from_utf16(struct utf8_out *out, const char *p, const char *end, unsigned order)
 {
+    bool little = order == UTF16_LITTLE;
     const unsigned char *u = (const unsigned char *)p, *stop = (const unsigned char *)end;
     if (stop - u >= 2) {
         if (u[0] == 0xff && u[1] == 0xfe) {
@@ -288,7 +289,7 @@ static void from_utf16(struct utf8_out *out, const char *p, const char *end, boo
         } else if (u[0] == 0xfe && u[1] == 0xff) {
             little = false;
             u += 2;
-        } else if (u[0] != 0 && u[1] == 0) {    /* Latin text without a mark */
+        } else if (order == UTF16_MARKED && u[0] != 0 && u[1] == 0) {   /* Latin text without a mark */
             little = true;
         }
     }
@@ -399,7 +400,7 @@ size_t charset_decode(char *to, size_t size, struct qs_span in, struct charset c
         from_table(&out, p, end, charset_table[charset.table]);
         break;
     case CHARSET_UTF16:
-        from_utf16(&out, p, end, charset.table == 1);
+        from_utf16(&out, p, end, charset.table);
         break;
     case CHARSET_UTF7:
         from_utf7(&out, p, end);

@@ -16,9 +16,10 @@ enum charset_kind {
     CHARSET_PAIRS,      /* EUC, Big5, GBK, Shift_JIS: each pair becomes one opaque letter */
     CHARSET_ISO2022,    /* ISO-2022-JP, -KR, -CN: the same, between escapes; equal to EUC of the same text */
 };
+enum { UTF16_MARKED, UTF16_LITTLE, UTF16_BIG };
 struct charset {
     enum charset_kind kind;
-    unsigned table;     /* of CHARSET_TABLE; 1 with CHARSET_UTF16: little endian; 1 with CHARSET_PAIRS: Shift_JIS */
+    unsigned table;     /* of CHARSET_TABLE; UTF16_...; 1 with CHARSET_PAIRS: Shift_JIS */
 };
 
 /* Opaque letters stand at CHARSET_OPAQUE + the pair's value: private use, plane 15. */

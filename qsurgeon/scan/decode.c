@@ -218,7 +218,8 @@ enum qs_status qs_decode(TALLOC_CTX *parent, struct qs_span content, struct qs_d
         status = qs_fail(err, QS_NOMEM, "out of memory");
         goto done;
     }
-    GMimeStream *stream = hold(scratch, g_mime_stream_mem_new_with_buffer(content.ptr, content.len));
+    const char *bytes = content.len == 0 ? "" : content.ptr;
+    GMimeStream *stream = hold(scratch, g_mime_stream_mem_new_with_buffer(bytes, content.len));
     GMimeParser *parser = stream == NULL ? NULL : hold(scratch, g_mime_parser_new_with_stream(stream));
     if (parser == NULL) {
         status = qs_fail(err, QS_NOMEM, "out of memory");
