@@ -9,6 +9,7 @@
 enum {
     RECIPIENTS_SHOWN = 20,
     TEXT_LINES = 25,                /* of all text parts together */
+    FIELD_BYTES = 600,              /* of one header field */
     SAMPLES = 5, TOP_NAMES = 5,
     LABEL = 14,
 };
@@ -26,8 +27,8 @@ static void print_field(FILE *out, const char *label, struct qs_span text, const
     if (!text.len)
         return;
     print_label(out, label, style);
-    qs_print_safe(out, text, style);
-    fputc('\n', out);
+    qs_print_safe(out, (struct qs_span){text.ptr, text.len < FIELD_BYTES ? text.len : FIELD_BYTES}, style);
+    fputs(text.len > FIELD_BYTES ? " ...\n" : "\n", out);
 }
 
 static void print_title(FILE *out, const char *title, const struct qs_style *style)
@@ -155,15 +156,14 @@ static void print_header(FILE *out, const struct qs_scan *scan, const struct qs_
     print_field(out, "  Mailer", qs_sym_span(scan->strings, m->mailer), style);
     print_field(out, "  List-Id", qs_sym_span(scan->strings, m->list_id), style);
     print_label(out, "  Received", style);
-    fprintf(out, "%u times, %u of them here\n", m->received, m->own_hops);
+    fprintf(out, "%u %s, %u here\n", m->received, m->received == 1 ? "hop" : "hops", m->own_hops);
     print_field(out, "  Links to", qs_sym_span(scan->strings, m->url_host), style);
     if (m->returned)
         print_field(out, "  Returns", m->returned->subject ? qs_sym_span(scan->strings, m->returned->subject)
                                                            : QS_SPAN("a message without subject"), style);
 }
 
-static void print_part(FILE *out, const struct qs_decoded_part *part, size_t *lines,
-                       const struct qs_style *style)
+static void print_part_title(FILE *out, const struct qs_decoded_part *part, const struct qs_style *style)
 {
     char bytes[8];
     fputs("  [", out);
@@ -173,26 +173,57 @@ static void print_part(FILE *out, const struct qs_decoded_part *part, size_t *li
         qs_print_safe(out, qs_span_of(part->name), style);
     }
     fprintf(out, ", %s]\n", qs_text_bytes(bytes, part->size));
-    if (!part->text || !*lines)
-        return;
-    struct qs_span text = qs_span_trim(qs_span_of(part->text));
-    qs_print_lines(out, text, 2, *lines, style);
+}
+
+/* At most *lines of the text; *lines becomes what is left. */
+static void print_part_text(FILE *out, struct qs_span text, size_t *lines, const struct qs_style *style)
+{
     size_t have = 1;
-    for (const char *p = text.ptr; (p = memchr(p, '\n', text.len - (size_t)(p - text.ptr))) != NULL; p++)
-        have++;
+    text = qs_span_trim(text);
+    for (size_t i = 0; i < text.len; i++)
+        have += text.ptr[i] == '\n';
+    qs_print_lines(out, text, 2, *lines, style);
     if (have > *lines)
         fprintf(out, "  ... %zu more lines: --raw shows the message as it is\n", have - *lines);
     *lines -= have < *lines ? have : *lines;
 }
 
-static void print_text(FILE *out, const struct qs_decoded *decoded, const struct qs_style *style)
+static void ignore_link(void *data, struct qs_span url)
 {
+    (void)data;
+    (void)url;
+}
+
+/* HTML stands for itself only where there is no plain text; then what a reader sees of it. */
+static enum qs_status print_text(FILE *out, const struct qs_decoded *decoded, const struct qs_style *style,
+                                 struct qs_error *err)
+{
+    TALLOC_CTX *scratch = talloc_new(NULL);
     size_t lines = TEXT_LINES;
+    bool plain = false, ok = scratch != NULL;
+    for (size_t i = 0; i < decoded->part_count; i++)
+        plain |= decoded->part[i].text && strcasecmp(decoded->part[i].type, "text/html") != 0;
     print_title(out, "Text", style);
-    for (size_t i = 0; i < decoded->part_count && i < QS_CAP_PARTS; i++)
-        print_part(out, &decoded->part[i], &lines, style);
+    for (size_t i = 0; ok && i < decoded->part_count && i < QS_CAP_PARTS; i++) {
+        const struct qs_decoded_part *part = &decoded->part[i];
+        bool html = strcasecmp(part->type, "text/html") == 0;
+        struct qs_buffer seen;
+        uint32_t hidden = 0;
+        print_part_title(out, part, style);
+        if (!part->text || !lines || (html && plain))
+            continue;
+        qs_buffer_init(&seen, scratch);
+        if (html)
+            ok = qs_html_text(&seen, qs_span_of(part->text), &hidden, ignore_link, NULL);
+        print_part_text(out, html ? (struct qs_span){seen.data, seen.len} : qs_span_of(part->text), &lines,
+                        style);
+        if (hidden)
+            fprintf(out, "  (%u bytes of text are hidden from the reader)\n", hidden);
+    }
     if (decoded->part_count > QS_CAP_PARTS)
         fprintf(out, "  and %zu more parts\n", decoded->part_count - QS_CAP_PARTS);
+    talloc_free(scratch);
+    return ok ? QS_OK : qs_fail(err, QS_NOMEM, "out of memory");
 }
 
 enum qs_status qs_report_show_text(FILE *out, const struct qs_view *view, uint32_t message,
@@ -234,11 +265,11 @@ enum qs_status qs_report_show_text(FILE *out, const struct qs_view *view, uint32
     print_recipients(out, scan, m, style);
     print_header(out, scan, m, decoded, style);
     if (decoded)
-        print_text(out, decoded, style);
+        status = print_text(out, decoded, style, err);
     print_title(out, "Evidence", style);
     qs_print_evidence(out, list, count, style);
     talloc_free(list);
-    return qs_written(out, err);
+    return status == QS_OK ? qs_written(out, err) : status;
 }
 
 static void add_decoded(struct qs_json *json, const struct qs_decoded *decoded)

@@ -161,7 +161,7 @@ enum qs_status qs_report_sources_text(FILE *out, const struct qs_view *view, con
     bool any = false;
     for (unsigned k = 0; status == QS_OK && k < KINDS; k++) {
         const struct qs_heading headings[] = {
-            {kind_title[k], false, true},
+            {kind_title[k], false, k == USER},
             {"MESSAGES", true, false},
             {"CLUSTERS", true, false},
             {"RCPTS", true, false},

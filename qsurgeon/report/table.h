@@ -7,7 +7,7 @@
 
 #include "print.h"
 
-enum { QS_COLUMNS_MAX = 40 };
+enum { QS_COLUMNS_MAX = 64 };
 
 struct qs_heading {
     const char *title;

@@ -16,23 +16,25 @@ enum {
 /* The order in which people want to see them. */
 static const enum qs_verdict shown[QS_VERDICTS] = {QS_STORM, QS_BACKSCATTER, QS_LEGIT, QS_UNSURE};
 
-static void print_queues(FILE *out, const struct qs_view *view, const struct qs_style *style)
+/* Where it was read. A child of parent; NULL: out of memory. */
+static char *queue_words(TALLOC_CTX *parent, const struct qs_view *view, const struct qs_style *style)
 {
     const struct qs_scan *scan = view->scan;
+    char *words = talloc_strdup(parent, "");
     char bytes[8];
-    for (size_t q = 0; q < scan->queue_count; q++) {
-        const struct qs_scan_queue *queue = &scan->queues[q];
-        char name[QS_CELL];
-        qs_safe(name, sizeof name, qs_span_of(queue->name), style);
-        fprintf(out, "%s%s", q ? ", " : "", name);
-        if (queue->instance) {
-            qs_safe(name, sizeof name, qs_span_of(queue->instance->queue_dir), style);
-            fprintf(out, " (%s %s)", queue->instance->format->name, name);
-        } else {
-            fputs(" (saved scan)", out);
-        }
+    for (size_t q = 0; words && q < scan->queue_count; q++) {
+        const struct qs_instance *instance = scan->queues[q].instance;
+        char name[QS_CELL], directory[QS_CELL] = "saved scan";
+        qs_safe(name, sizeof name, qs_span_of(scan->queues[q].name), style);
+        if (instance)
+            qs_safe(directory, sizeof directory, qs_span_of(instance->queue_dir), style);
+        words = talloc_asprintf_append_buffer(
+            words, "%s%s%s%s (%s)", q ? ", " : "", instance ? instance->format->name : "",
+            instance ? " " : "", instance && strcmp(name, instance->format->name) == 0 ? "" : name,
+            directory);
     }
-    fprintf(out, ": %s bytes of mail\n", qs_text_bytes(bytes, scan->totals.bytes));
+    return words ? talloc_asprintf_append_buffer(words, ": %s bytes of mail",
+                                                 qs_text_bytes(bytes, scan->totals.bytes)) : NULL;
 }
 
 static const char *are(uint64_t n)
@@ -280,24 +282,27 @@ static void print_left_out(FILE *out, const struct qs_scan_totals *totals)
 
 static void print_advice(FILE *out, const struct qs_advice *list, size_t count, const struct qs_style *style)
 {
-    size_t widest = 0;
-    for (size_t i = 0; i < count; i++) {
-        size_t wide = strlen(list[i].command) + strlen(list[i].why) + 7;
-        if (wide <= style->columns && strlen(list[i].command) > widest)
-            widest = strlen(list[i].command);
-    }
     if (count)
         fputs("Next:\n", out);
     for (size_t i = 0; i < count; i++) {
-        bool fits = widest + strlen(list[i].why) + 7 <= style->columns && strlen(list[i].command) <= widest;
         fputs("  ", out);
         qs_print_safe(out, qs_span_of(list[i].command), style);
-        fprintf(out, "%*s  ", fits ? (int)(widest - strlen(list[i].command)) : 0, "");
-        qs_ink_on(out, style, QS_INK_DIM);
-        fprintf(out, "# %s", list[i].why);
-        qs_ink_off(out, style, QS_INK_DIM);
+        if (strlen(list[i].command) + strlen(list[i].why) + 6 <= style->columns) {
+            qs_ink_on(out, style, QS_INK_DIM);
+            fprintf(out, "  # %s", list[i].why);
+            qs_ink_off(out, style, QS_INK_DIM);
+        }
         fputc('\n', out);
     }
+}
+
+/* A command is never cut: it may take several lines of the terminal. */
+static size_t advice_lines(const struct qs_advice *list, size_t count, const struct qs_style *style)
+{
+    size_t lines = 0;
+    for (size_t i = 0; i < count; i++)
+        lines += style->columns ? (strlen(list[i].command) + 1) / style->columns + 1 : 1;
+    return lines;
 }
 
 /* Everything that the report needs to know before it prints a word. */
@@ -324,13 +329,14 @@ static enum qs_status print_picture(FILE *out, TALLOC_CTX *scratch, const struct
                                     struct qs_error *err)
 {
     const struct qs_summary *s = p->summary;
-    char *sentence = headline(scratch, view, s);
-    uint32_t count = clusters_shown(s, style, p->warning_count + p->advice_count);
-    enum qs_status status = sentence ? QS_OK : qs_fail(err, QS_NOMEM, "out of memory");
+    char *sentence = headline(scratch, view, s), *queues = queue_words(scratch, view, style);
+    uint32_t count =
+        clusters_shown(s, style, p->warning_count + advice_lines(p->advice, p->advice_count, style));
+    enum qs_status status = sentence && queues ? QS_OK : qs_fail(err, QS_NOMEM, "out of memory");
     if (status != QS_OK)
         return status;
 
-    print_queues(out, view, style);
+    qs_print_wrapped(out, queues, 0, 2, style);
     qs_ink_on(out, style, QS_INK_BOLD);
     qs_print_wrapped(out, sentence, 0, 0, style);
     qs_ink_off(out, style, QS_INK_BOLD);
