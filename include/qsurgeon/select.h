@@ -18,7 +18,7 @@ struct qs_view {
     struct qs_judgement *judgement;
     int64_t now;                    /* of the scan, seconds since 1970 */
     bool partial;                   /* the scan is still going on */
-    const char *host;               /* name of the host that was scanned, for saved scans; NULL: not known */
+    const char *host;               /* name of the host scanned, for saved scans; NULL: as its MTA calls it */
 };
 
 /* The options as the user gave them; lists are talloc arrays of strings. Several of one kind widen (any of

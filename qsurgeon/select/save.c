@@ -170,22 +170,27 @@ static enum qs_status save_returned(const struct qs_saved *file, const struct qs
     return status;
 }
 
+/* The name of the host: as given, else as its MTA calls it; or NULL. */
+static const char *host_of(const struct qs_view *view)
+{
+    const struct qs_site *site = view->judgement != NULL ? view->judgement->site : NULL;
+    return view->host != NULL ? view->host : site != NULL ? site->hostname : NULL;
+}
+
 /* A queue of this host is named after it; one that came out of a saved scan keeps its name. */
 static enum qs_status save_instances(const struct qs_saved *file, const struct qs_view *view)
 {
     sqlite3_stmt *statement = NULL;
+    const char *host = host_of(view);
     size_t live = 0;
     enum qs_status status = prepare_insert(file, "instances", 2, &statement);
     for (size_t q = 0; q < view->scan->queue_count; q++)
         live += view->scan->queues[q].instance != NULL;
     for (size_t q = 0; status == QS_OK && q < view->scan->queue_count; q++) {
         const struct qs_scan_queue *queue = &view->scan->queues[q];
-        char *name = talloc_strdup(NULL, queue->name);
-        if (name != NULL && queue->instance != NULL && view->host != NULL) {
-            talloc_free(name);
-            name = live > 1 ? talloc_asprintf(NULL, "%s/%s", view->host, queue->name)
-                            : talloc_strdup(NULL, view->host);
-        }
+        bool named = queue->instance != NULL && host != NULL;
+        char *name = named && live > 1 ? talloc_asprintf(NULL, "%s/%s", host, queue->name)
+                                       : talloc_strdup(NULL, named ? host : queue->name);
         if (name == NULL) {
             status = no_memory(file->err);
             break;
@@ -211,7 +216,7 @@ static enum qs_status save_meta(const struct qs_saved *file, const struct qs_vie
 {
     sqlite3_stmt *statement = NULL;
     char number[32];
-    const char *key;
+    const char *key, *host = host_of(view);
     uint64_t *total;
     enum qs_status status = prepare_insert(file, "meta", 2, &statement);
     if (status == QS_OK)
@@ -219,7 +224,7 @@ static enum qs_status save_meta(const struct qs_saved *file, const struct qs_vie
     if (status == QS_OK)
         status = save_meta_text(file, statement, "version", QS_VERSION);
     if (status == QS_OK)
-        status = save_meta_text(file, statement, "host", view->host != NULL ? view->host : "");
+        status = save_meta_text(file, statement, "host", host != NULL ? host : "");
     (void)snprintf(number, sizeof number, "%d", (int)QS_SAVED_FORMAT);
     if (status == QS_OK)
         status = save_meta_text(file, statement, "format", number);

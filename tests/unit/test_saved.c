@@ -295,40 +295,6 @@ static void test_merge(void **state)
     (void)unlink(merged);
 }
 
-static void test_site(void **state)
-{
-    struct qs_view *view = sample();
-    struct qs_site *given = qs_site_new(view), *site = qs_site_new(view);
-    const struct qs_scan_options options = {0};
-    struct qs_error err = {""};
-    char *path = in_dir("site.db"), *local[] = {"example.org", "example.net"}, *relay[] = {"r.example"},
-         *nets[] = {"10.0.0.0/8"};
-    int64_t taken;
-    (void)state;
-    *given = (struct qs_site){"mx1.example", local, 2, relay, 1, nets, 1};
-    view->judgement->site = given;
-    assert_int_equal(qs_save(view, path, false, &err), QS_OK);
-    struct qs_scan *scan = qs_scan_new(view, &options);
-    assert_int_equal(qs_load(scan, site, path, &taken, &err), QS_OK);
-    assert_string_equal(site->hostname, "mx1.example");
-    assert_int_equal(site->local_count, 2);
-    assert_string_equal(site->local_domains[1], "example.net");
-    assert_int_equal(site->relay_count, 1);
-    assert_string_equal(site->relay_domains[0], "r.example");
-    assert_string_equal(site->networks[0], "10.0.0.0/8");
-    site->hostname = talloc_strdup(site, "mx0.example");        /* the name of the second host is not lost */
-    assert_int_equal(qs_load(scan, site, path, &taken, &err), QS_OK);
-    assert_string_equal(site->hostname, "mx0.example");
-    assert_int_equal(site->local_count, 5);
-    assert_string_equal(site->local_domains[2], "mx1.example");
-    assert_int_equal(qs_load(scan, NULL, path, &taken, &err), QS_OK);
-    talloc_free(view);
-    (void)unlink(path);
-}
-
-/* --- the file for others
- * ---------------------------------------------------------------------------------------------- */
-
 /* Runs SQL on the file as a sqlite3 shell would. */
 static void shell(const char *path, const char *text)
 {
@@ -358,6 +324,41 @@ static void shell_gives(const char *path, const char *query, const char *wanted)
     assert_string_equal(got, wanted);
     assert_int_equal(sqlite3_close(db), SQLITE_OK);
 }
+
+static void test_site(void **state)
+{
+    struct qs_view *view = sample();
+    struct qs_site *given = qs_site_new(view), *site = qs_site_new(view);
+    const struct qs_scan_options options = {0};
+    struct qs_error err = {""};
+    char *path = in_dir("site.db"), *local[] = {"example.org", "example.net"}, *relay[] = {"r.example"},
+         *nets[] = {"10.0.0.0/8"};
+    int64_t taken;
+    (void)state;
+    *given = (struct qs_site){"mx1.example", local, 2, relay, 1, nets, 1};
+    view->judgement->site = given;
+    view->host = NULL;                      /* then the MTA's name for the host stands */
+    assert_int_equal(qs_save(view, path, false, &err), QS_OK);
+    struct qs_scan *scan = qs_scan_new(view, &options);
+    assert_int_equal(qs_load(scan, site, path, &taken, &err), QS_OK);
+    shell_gives(path, "SELECT value FROM meta WHERE key = 'host'", "mx1.example");
+    assert_string_equal(site->hostname, "mx1.example");
+    assert_int_equal(site->local_count, 2);
+    assert_string_equal(site->local_domains[1], "example.net");
+    assert_int_equal(site->relay_count, 1);
+    assert_string_equal(site->relay_domains[0], "r.example");
+    assert_string_equal(site->networks[0], "10.0.0.0/8");
+    site->hostname = talloc_strdup(site, "mx0.example");        /* the name of the second host is not lost */
+    assert_int_equal(qs_load(scan, site, path, &taken, &err), QS_OK);
+    assert_string_equal(site->hostname, "mx0.example");
+    assert_int_equal(site->local_count, 5);
+    assert_string_equal(site->local_domains[2], "mx1.example");
+    assert_int_equal(qs_load(scan, NULL, path, &taken, &err), QS_OK);
+    talloc_free(view);
+    (void)unlink(path);
+}
+
+/* --- the file for others -------------------------------------------------------------------------------- */
 
 static void test_readable_by_sqlite(void **state)
 {
