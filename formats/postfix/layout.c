@@ -197,7 +197,8 @@ struct qs_queue {
     size_t pending_count[PF_DIRS];
 
     /* the walk */
-    unsigned at;                /* queue being walked, or the next one when levels is 0 */
+    unsigned walked;            /* index into walk_order of the queue being walked, or the next one when levels is 0 */
+    unsigned at;                /* that queue */
     unsigned levels;            /* open directories: 1 + depth reached */
     DIR *stack[PF_DEPTH_MAX + 1];
     char letters[PF_DEPTH_MAX];
@@ -455,12 +456,21 @@ static enum qs_status descend(struct qs_queue *queue, const char *name, struct q
     return QS_OK;
 }
 
+/* The queues in the order in which mail moves through them; then once more the two that it comes back to from deferred, for
+ * what moved there after they had been walked. What was seen before is passed over by the caller, who knows the IDs. */
+static const enum pf_dir walk_order[] = {
+    PF_MAILDROP, PF_INCOMING, PF_ACTIVE, PF_DEFERRED, PF_HOLD, PF_CORRUPT, PF_SAVED, PF_INCOMING, PF_ACTIVE,
+};
+enum { WALKS = sizeof walk_order / sizeof *walk_order, WALKS_FIRST = PF_QUEUES };
+
 enum qs_status pf_next(struct qs_queue *queue, struct qs_entry *e, struct qs_error *err)
 {
     for (;;) {
+        bool again = queue->walked >= WALKS_FIRST;      /* odd things were told the first time */
         if (queue->levels == 0) {
-            if (queue->at == PF_QUEUES)
+            if (queue->walked == WALKS)
                 return QS_END;
+            queue->at = walk_order[queue->walked];
             if (queue->fd[queue->at] >= 0) {
                 queue->stack[0] = walk_dir(queue->fd[queue->at], ".");
                 if (queue->stack[0] != NULL) {
@@ -470,9 +480,9 @@ enum qs_status pf_next(struct qs_queue *queue, struct qs_entry *e, struct qs_err
                 queue->error[queue->at] = errno;
             }
             enum qs_status status = QS_OK;
-            if (queue->error[queue->at] != 0 && queue->error[queue->at] != ENOENT)
+            if (!again && queue->error[queue->at] != 0 && queue->error[queue->at] != ENOENT)
                 status = walk_failed(queue, "", queue->error[queue->at], err);
-            queue->at++;
+            queue->walked++;
             if (status != QS_OK)
                 return status;
             continue;
@@ -484,7 +494,7 @@ enum qs_status pf_next(struct qs_queue *queue, struct qs_entry *e, struct qs_err
             int error = errno;
             enum qs_status status = error != 0 ? walk_failed(queue, "", error, err) : QS_OK;
             (void)closedir(queue->stack[--queue->levels]);
-            queue->at += queue->levels == 0;
+            queue->walked += queue->levels == 0;
             if (status != QS_OK)
                 return status;
             continue;
@@ -494,7 +504,7 @@ enum qs_status pf_next(struct qs_queue *queue, struct qs_entry *e, struct qs_err
             continue;
         if (name[1] == '\0') {
             enum qs_status status = descend(queue, name, err);
-            if (status != QS_OK)
+            if (status != QS_OK && !again)
                 return status;
             continue;
         }
@@ -502,7 +512,7 @@ enum qs_status pf_next(struct qs_queue *queue, struct qs_entry *e, struct qs_err
         bool file = entry->d_type == DT_REG || entry->d_type == DT_UNKNOWN;
         if (!file || !pf_id_valid(id)) {
             char path[QS_ERROR_TEXT / 2];
-            if (file && is_unfinished(name))
+            if (again || (file && is_unfinished(name)))
                 continue;
             shown_path(queue, name, path, sizeof path);
             return qs_fail(err, QS_SKIP, file ? "%s: not a queue ID" : "%s: not a regular file", path);

@@ -119,7 +119,8 @@ struct qs_format {
     enum qs_status (*open)(TALLOC_CTX *parent, const struct qs_instance *instance, struct qs_queue **out,
                            struct qs_error *err);
 
-    /* The next message of the queue, in directory order; e->id lives until the next call. What is not a message (wrong
+    /* The next message of the queue, in directory order; e->id lives until the next call. A message that moves meanwhile, or
+     * whose directory is walked twice for the sake of those, comes twice: the caller knows the IDs. What is not a message (wrong
      * name, directory, link, FIFO) gives QS_SKIP with a text when it is worth a line in the report, and is passed over
      * otherwise. A sub-directory that cannot be read: QS_NOPERM with a text, and the walk goes on at the next call.
      * QS_END. */

@@ -101,7 +101,7 @@ enum { QS_PROBLEMS_KEPT = 1000 };
 struct qs_scan_totals {
     uint64_t listed;                /* entries that the directories showed */
     uint64_t bytes;                 /* sum of message sizes */
-    uint64_t gone, skipped, moved;  /* left the queue; still being written; seen twice and counted once */
+    uint64_t gone, skipped, moved;  /* left the queue; still being written; met again in another directory */
     uint64_t unreadable;            /* damaged or not readable: each a problem */
     uint64_t no_permission;         /* of those, for want of a privilege */
 };

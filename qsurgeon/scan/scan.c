@@ -22,6 +22,15 @@
 
 enum { BLOCK = 32, MAX_THREADS = 32, PROGRESS_MS = 50 };
 
+/* Text that is mostly the same as in the message before: looked up in the table of strings only when it is not. */
+enum remembered { LAST_QUEUE, LAST_PROTOCOL, LAST_REASON, LAST_BY, LAST_MAILER, REMEMBERED };
+
+struct last {
+    char text[60];
+    size_t len;
+    qs_sym sym;
+};
+
 /* What one thread owns: nothing in it is touched by two threads at once. */
 struct qs_scan_lens {
     struct qs_scan *scan;
@@ -30,13 +39,14 @@ struct qs_scan_lens {
     struct qs_fingerprinter *fingerprinter;
     struct qs_mail *mail, *returned;
     struct qs_arena *arena;                     /* recipients and returned messages; lives as long as the scan */
-    struct qs_buffer subject;                   /* decoded header of a returned message */
+    struct last last[REMEMBERED];
     struct qs_scan_totals totals;
     bool no_memory;
 };
 
 struct qs_scan_work {
     struct qs_arena *names;                     /* queue IDs, problem texts of the listing */
+    struct qs_table *ids;                       /* digests of the IDs listed: nothing is listed twice */
     uint32_t capacity, listed, next;
     struct qs_scan_lens **lens;                 /* one for each thread, made at the first run */
     unsigned lens_count;
@@ -73,8 +83,9 @@ struct qs_scan *qs_scan_new(TALLOC_CTX *parent, const struct qs_scan_options *op
     if (scan->work && pthread_mutex_init(&scan->work->problems, NULL) == 0) {
         talloc_set_destructor(scan->work, free_work);
         scan->work->names = qs_arena_new(scan->work);
+        scan->work->ids = qs_table_new(scan->work, 1024);
         scan->work->problem_texts = qs_arena_new(scan->work);
-        if (scan->strings && scan->problems && scan->work->names && scan->work->problem_texts)
+        if (scan->strings && scan->problems && scan->work->names && scan->work->ids && scan->work->problem_texts)
             return scan;
     }
     talloc_free(scan);
@@ -183,8 +194,14 @@ enum qs_status qs_scan_add(struct qs_scan *scan, const struct qs_instance *insta
             count_failure(&scan->totals, status);
             continue;
         }
+        uint64_t key = XXH3_64bits_withSeed(entry.id, strlen(entry.id), scan->queue_count);
+        uint32_t *seen = qs_table_at(work->ids, key, work->listed);
+        if (seen && *seen != work->listed) {
+            scan->totals.moved++;       /* it moved between two directories; reading it follows */
+            continue;
+        }
         const char *id = qs_arena_strdup(work->names, qs_span_of(entry.id));
-        if (!id || !make_room(scan, 1))
+        if (!seen || !id || !make_room(scan, 1))
             return qs_fail(err, QS_NOMEM, "out of memory");
         struct qs_message *m = &scan->messages[work->listed++];
         memset(m, 0, sizeof *m);
@@ -210,7 +227,6 @@ struct qs_scan_lens *qs_scan_lens_new(TALLOC_CTX *parent, struct qs_scan *scan)
     lens->mail = talloc_zero(lens, struct qs_mail);
     lens->returned = talloc_zero(lens, struct qs_mail);
     lens->arena = qs_arena_new(lens);
-    qs_buffer_init(&lens->subject, lens);
     if (lens->reader && lens->outer && lens->inner && lens->fingerprinter && lens->mail && lens->returned && lens->arena)
         return lens;
     talloc_free(lens);
@@ -265,13 +281,31 @@ static qs_sym keep(struct qs_scan *scan, struct qs_span text)
     return qs_intern(scan->strings, qs_span_trim(text));
 }
 
+/* qs_intern, or qs_intern_lower, of text that hardly changes. */
+static qs_sym keep_again(struct qs_scan_lens *lens, enum remembered which, struct qs_span text, bool lower)
+{
+    struct last *last = &lens->last[which];
+    if (!text.len)
+        return 0;
+    if (text.len == last->len && memcmp(text.ptr, last->text, text.len) == 0)
+        return last->sym;
+    qs_sym sym = lower ? qs_intern_lower(lens->scan->strings, text) : qs_intern(lens->scan->strings, text);
+    if (text.len <= sizeof last->text) {
+        memcpy(last->text, text.ptr, text.len);
+        last->len = text.len;
+        last->sym = sym;
+    }
+    return sym;
+}
+
 static uint32_t fold(uint64_t hash)
 {
     return (uint32_t)(hash ^ hash >> 32);
 }
 
-static void keep_hops(const struct qs_mail *mail, struct qs_scan *scan, struct qs_message *m)
+static void keep_hops(struct qs_scan_lens *lens, const struct qs_mail *mail, struct qs_message *m)
 {
+    struct qs_scan *scan = lens->scan;
     m->received = u8(mail->received_total);
     struct qs_span own = mail->received_count ? mail->received[0].by : (struct qs_span){NULL, 0};
     size_t hops = 0;
@@ -280,7 +314,7 @@ static void keep_hops(const struct qs_mail *mail, struct qs_scan *scan, struct q
         hops += by.len == own.len && strncasecmp(by.ptr, own.ptr, own.len) == 0;
     }
     m->own_hops = u8(hops);
-    m->first_by = qs_intern_lower(scan->strings, own);
+    m->first_by = keep_again(lens, LAST_BY, own, true);
     for (unsigned i = 0; i < mail->received_count && !m->last_client; i++)
         m->last_client = keep(scan, mail->received[i].address);
 }
@@ -327,7 +361,7 @@ enum qs_status qs_scan_content(struct qs_scan_lens *lens, struct qs_span content
     m->digest = XXH3_64bits(content.ptr, content.len);
     qs_fingerprint_text(lens->fingerprinter, mail->text, &m->print);
     keep_urls(mail, m->url);
-    keep_hops(mail, scan, m);
+    keep_hops(lens, mail, m);
     m->message_id = message_id_hash(mail->message_id, false);
     m->in_reply_to = mail->in_reply_to.len ? message_id_hash(mail->in_reply_to, false)
                                            : message_id_hash(mail->references, true);
@@ -338,7 +372,7 @@ enum qs_status qs_scan_content(struct qs_scan_lens *lens, struct qs_span content
     m->hidden_size = mail->hidden_total;
     m->from = qs_intern_lower(scan->strings, mail->from_address);
     m->subject = keep(scan, mail->subject_text);
-    m->mailer = keep(scan, mail->mailer);
+    m->mailer = keep_again(lens, LAST_MAILER, qs_span_trim(mail->mailer), false);
     m->list_id = keep(scan, mail->list_id);
     m->script = keep(scan, mail->script);
     m->url_host = mail->url_host_count ? keep(scan, mail->url_hosts[0]) : 0;
@@ -362,7 +396,7 @@ static enum qs_status keep_recipients(struct qs_scan_lens *lens, const struct qs
     for (size_t i = 0; i < envelope->recipient_count; i++) {
         const struct qs_recipient_text *from = &envelope->recipients[i];
         to[i].address = qs_intern(scan->strings, from->address);
-        to[i].reason = qs_intern(scan->strings, from->reason);
+        to[i].reason = keep_again(lens, LAST_REASON, from->reason, false);
         to[i].state = (uint8_t)from->state;
         to[i].notify = (uint8_t)from->notify;
     }
@@ -380,12 +414,12 @@ static enum qs_status keep_envelope(struct qs_scan_lens *lens, const struct qs_e
     m->attempts = e->attempts > UINT16_MAX ? UINT16_MAX : (uint16_t)e->attempts;
     m->flags = e->flags;
     m->local_uid = e->local_uid >= 0 && e->local_uid < INT32_MAX ? (int32_t)e->local_uid : -1;
-    m->queue_name = qs_intern(scan->strings, qs_span_of(e->queue_name));
+    m->queue_name = keep_again(lens, LAST_QUEUE, qs_span_of(e->queue_name), false);
     m->sender = qs_intern(scan->strings, e->sender);
     m->client_address = qs_intern(scan->strings, e->client_address);
     m->client_name = qs_intern_lower(scan->strings, e->client_name);
     m->helo = qs_intern(scan->strings, e->helo);
-    m->protocol = qs_intern(scan->strings, e->protocol);
+    m->protocol = keep_again(lens, LAST_PROTOCOL, e->protocol, false);
     m->sasl_username = qs_intern(scan->strings, e->sasl_username);
     m->hold_reason = qs_intern(scan->strings, e->hold_reason);
     return keep_recipients(lens, e, m);
@@ -520,42 +554,17 @@ static void add_totals(struct qs_scan_totals *to, struct qs_scan_totals *from)
     memset(from, 0, sizeof *from);
 }
 
-/* Moves record i behind the complete ones, or over an earlier reading of the same message: it was listed in two
- * directories because it moved meanwhile. */
-static bool place(struct qs_scan *scan, struct qs_table *seen, uint32_t i)
-{
-    struct qs_message *m = &scan->messages[i];
-    if (!m->id)
-        return true;
-    uint32_t *at = qs_table_at(seen, XXH3_64bits_withSeed(m->id, strlen(m->id), m->instance), scan->count);
-    if (!at)
-        return false;
-    if (*at < scan->count) {
-        scan->totals.moved++;
-        scan->totals.bytes -= scan->messages[*at].size;
-    } else {
-        scan->count++;
-    }
-    if (*at != i)
-        scan->messages[*at] = *m;
-    return true;
-}
-
 /* Joins the records filled since the last time, [work->next, filled), to the complete ones. */
-static enum qs_status gather(struct qs_scan *scan, uint32_t filled)
+static void gather(struct qs_scan *scan, uint32_t filled)
 {
     struct qs_scan_work *work = scan->work;
-    struct qs_table *seen = qs_table_new(NULL, filled);
-    uint32_t complete = scan->count;
-    bool ok = seen != NULL;
-    scan->count = 0;
-    for (uint32_t i = 0; ok && i < complete; i++)
-        ok = place(scan, seen, i);
-    for (uint32_t i = work->next; ok && i < filled; i++)
-        ok = place(scan, seen, i);
-    talloc_free(seen);
+    for (uint32_t i = work->next; i < filled; i++)
+        if (scan->messages[i].id) {
+            if (i != scan->count)
+                scan->messages[scan->count] = scan->messages[i];
+            scan->count++;
+        }
     work->next = filled;
-    return ok ? QS_OK : QS_NOMEM;
 }
 
 enum qs_status qs_scan_run(struct qs_scan *scan, qs_scan_progress progress, void *data, struct qs_error *err)
@@ -589,7 +598,8 @@ enum qs_status qs_scan_run(struct qs_scan *scan, qs_scan_progress progress, void
     }
     uint64_t taken = atomic_load(&work->taken);
     uint32_t filled = taken < work->listed ? (uint32_t)taken : work->listed;
-    if (gather(scan, filled) != QS_OK || no_memory)
+    gather(scan, filled);
+    if (no_memory)
         return qs_fail(err, QS_NOMEM, "out of memory");
     return paused && filled < work->listed ? QS_BUSY : QS_OK;
 }
