@@ -427,7 +427,10 @@ static void parse_received(struct qs_received *r, struct qs_span value)
 /* The first address of a From value. */
 static struct qs_span first_address(struct qs_span value)
 {
-    const char *p = value.ptr, *end = value.len == 0 ? p : p + value.len;
+    if (value.len == 0) {
+        return value;
+    }
+    const char *p = value.ptr, *end = p + value.len;
     const char *token = NULL;   /* of a bare address: the first one that holds '@' */
     struct qs_span bare = { NULL, 0 };
     bool at = false;

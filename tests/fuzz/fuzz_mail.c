@@ -56,7 +56,7 @@ static void check(const struct qs_mail *m, const char *content, size_t size)
     must(m->url_host_count <= m->url_total);
     must((m->text.len == 0) == ((m->traits & QS_T_NO_TEXT) != 0));
     must((m->returned.len > 0) == ((m->traits & QS_T_RETURNED) != 0));
-    must(m->returned.len <= size);
+    must(m->returned.len <= QS_CAP_CONTENT);
     must_be_utf8(m->text);
     must_be_utf8(m->subject_text);
 }
