@@ -109,8 +109,10 @@ enum qs_status qs_advise(TALLOC_CTX *parent, const struct qs_view *view, const s
     const char *verdicts = !backscatter->messages ? "storm"
                            : !storm->messages     ? "backscatter"
                                                   : "storm,backscatter";
-    const struct qs_group *group = worst(view, summary);
+    const struct qs_group *group = view->partial ? NULL : worst(view, summary);
 
+    if (view->partial)              /* nobody is to act on half a picture */
+        found = held = 0;
     if (group) {
         advise(&a, "why", talloc_asprintf(parent, "%s triage --explain %s%s", style->program, group->name,
                                           style->selection));

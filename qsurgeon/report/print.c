@@ -134,7 +134,7 @@ void qs_print_wrapped(FILE *out, const char *words, unsigned at, unsigned indent
     fputc('\n', out);
 }
 
-void qs_cut(char *to, size_t columns, const struct qs_style *style)
+void qs_cut(char to[QS_CELL], size_t columns, const struct qs_style *style)
 {
     struct qs_span all = qs_span_of(to);
     if (qs_text_columns(all) <= columns)
@@ -142,7 +142,7 @@ void qs_cut(char *to, size_t columns, const struct qs_style *style)
     const char *mark = style->utf8 ? "…" : "..";
     size_t wide = style->utf8 ? 1 : 2;
     size_t keep = qs_text_fit(all, columns > wide ? columns - wide : 0);
-    if (strlen(mark) <= all.len - keep)
+    if (strlen(mark) < QS_CELL - keep)
         memcpy(to + keep, mark, strlen(mark) + 1);
     else
         to[keep] = '\0';

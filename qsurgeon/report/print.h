@@ -29,7 +29,7 @@ void qs_print_lines(FILE *out, struct qs_span text, unsigned indent, size_t limi
 void qs_print_wrapped(FILE *out, const char *words, unsigned at, unsigned indent,
                       const struct qs_style *style);
 /* Cuts the safe text in to[] to `columns`, the last of them then a mark. */
-void qs_cut(char *to, size_t columns, const struct qs_style *style);
+void qs_cut(char to[QS_CELL], size_t columns, const struct qs_style *style);
 
 /* 1234567 as "1,234,567". Returns `to`. */
 char *qs_number(char to[32], uint64_t n);

@@ -162,8 +162,8 @@ enum qs_status qs_report_sources_text(FILE *out, const struct qs_view *view, con
     for (unsigned k = 0; status == QS_OK && k < KINDS; k++) {
         const struct qs_heading headings[] = {
             {kind_title[k], false, k == USER},
-            {"MESSAGES", true, false},
-            {"CLUSTERS", true, false},
+            {"MSGS", true, false},
+            {"CLUST", true, false},
             {"RCPTS", true, false},
             {"STORM", true, false},
             {"BACKSC", true, false},

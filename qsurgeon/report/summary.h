@@ -43,7 +43,8 @@ enum qs_status qs_summarise(TALLOC_CTX *parent, const struct qs_view *view, cons
 struct qs_advice {
     const char *why, *command;
 };
-/* *list is a talloc array under parent; never advises to touch legit or unsure. QS_NOMEM. */
+/* *list is a talloc array under parent; never advises to touch legit or unsure, nor anything of a
+ * partial view. QS_NOMEM. */
 enum qs_status qs_advise(TALLOC_CTX *parent, const struct qs_view *view, const struct qs_summary *summary,
                          const struct qs_style *style, struct qs_advice **list, size_t *count,
                          struct qs_error *err) QS_MUST_CHECK;

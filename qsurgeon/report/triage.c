@@ -28,10 +28,9 @@ static char *queue_words(TALLOC_CTX *parent, const struct qs_view *view, const s
         qs_safe(name, sizeof name, qs_span_of(scan->queues[q].name), style);
         if (instance)
             qs_safe(directory, sizeof directory, qs_span_of(instance->queue_dir), style);
-        words = talloc_asprintf_append_buffer(
-            words, "%s%s%s%s (%s)", q ? ", " : "", instance ? instance->format->name : "",
-            instance ? " " : "", instance && strcmp(name, instance->format->name) == 0 ? "" : name,
-            directory);
+        const char *mta = instance && strcmp(name, instance->format->name) != 0 ? instance->format->name : "";
+        words = talloc_asprintf_append_buffer(words, "%s%s%s%s (%s)", q ? ", " : "", mta, mta[0] ? " " : "",
+                                              name, directory);
     }
     return words ? talloc_asprintf_append_buffer(words, ": %s bytes of mail",
                                                  qs_text_bytes(bytes, scan->totals.bytes)) : NULL;
@@ -87,9 +86,10 @@ static void print_bar(FILE *out, uint64_t part, uint64_t whole, unsigned width, 
 
 static void print_totals(FILE *out, const struct qs_summary *s, const struct qs_style *style)
 {
-    unsigned before = s->all.held ? 47 : 38,
-             width = style->columns > before + 8 ? style->columns - before - 1 : 8;
-    width = width > 60 ? 60 : width;
+    enum { BEFORE_BAR = 41, HELD = 9, BAR_LEAST = 8, BAR_MOST = 60 };
+    unsigned taken = s->all.held ? BEFORE_BAR + HELD : BEFORE_BAR;
+    unsigned width = style->columns > taken + BAR_LEAST ? style->columns - taken : BAR_LEAST;
+    width = width < BAR_MOST ? width : BAR_MOST;
     for (unsigned i = 0; i < QS_VERDICTS; i++) {
         const struct qs_sum *sum = &s->of[shown[i]];
         enum qs_ink ink = sum->messages ? qs_ink_of(shown[i]) : QS_INK_DIM;
