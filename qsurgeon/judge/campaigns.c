@@ -46,6 +46,7 @@ struct part {
     struct qs_sketch sketch[PROTOTYPES];
     uint32_t url[PROTOTYPES][QS_URLS_KEPT];
     uint16_t shingles[PROTOTYPES];
+    uint32_t message[PROTOTYPES];
     unsigned count;
     float inner;                    /* mean likeness of two of them */
     float dubious;                  /* share of them */
@@ -57,6 +58,8 @@ struct qs_parts {
     uint32_t count;
     uint32_t *campaign;             /* of each part */
     struct qs_table *trusted;       /* link hosts in mail that is vouched for */
+    struct profile *profile;
+    uint32_t *profile_of;           /* of each campaign, or QS_NONE */
 };
 
 struct finder {
@@ -285,10 +288,21 @@ static void add_prototype(const struct finder *f, struct part *p, const struct p
     const struct qs_fingerprint *text = text_of(f->scan, f->fact, from->message);
     p->sketch[p->count] = text->sketch;
     p->shingles[p->count] = text->shingles;
+    p->message[p->count] = from->message;
     memcpy(p->url[p->count], urls_of(f->scan, f->fact, from->message), sizeof *p->url);
     p->inside = from->inside;
     p->dubious = (p->dubious * (float)p->count + from->dubious) / (float)(p->count + 1);
     p->count++;
+}
+
+/* The mean agreement of two texts that stand for the part. */
+static float inner_of(const struct part *p)
+{
+    float sum = 0;
+    for (unsigned i = 0; i < p->count; i++)
+        for (unsigned k = 0; k < i; k++)
+            sum += agreement(&p->sketch[i], p->shingles[i], &p->sketch[k], p->shingles[k]);
+    return p->count > 1 ? sum * 2 / (float)(p->count * (p->count - 1)) : 0;
 }
 
 /* New parts from a linked sample; a part needs `least` texts in it. */
@@ -307,7 +321,7 @@ static bool found_parts(struct finder *f, struct linkage *l, struct point *const
             continue;
         if (made[g] == QS_NONE) {
             made[g] = parts->count++;
-            parts->part[made[g]] = (struct part){.inner = l->inner[g]};
+            parts->part[made[g]] = (struct part){.inner = 0};
         }
         sample[i]->part = made[g];
         add_prototype(f, &parts->part[made[g]], sample[i]);
@@ -315,6 +329,8 @@ static bool found_parts(struct finder *f, struct linkage *l, struct point *const
         if (cluster != QS_NO_CLUSTER && f->hint[cluster] == QS_NONE)
             f->hint[cluster] = made[g];
     }
+    for (uint32_t k = before; k < parts->count; k++)
+        parts->part[k].inner = inner_of(&parts->part[k]);
     return parts->count > before;
 }
 
@@ -324,17 +340,22 @@ struct reach {
     float text, hosts;              /* mean agreement; share of prototypes that name a common host */
 };
 
-static struct reach reach_of(const struct qs_parts *parts, const struct part *part, const struct qs_fingerprint *text,
-                             const uint32_t *url)
+static struct reach reach_of(const struct qs_parts *parts, const struct part *part, uint32_t message,
+                             const struct qs_fingerprint *text, const uint32_t *url)
 {
     struct reach r = {0, 0};
-    float most = fmaxf(one_counts, part->inner / 2);
+    float most = fmaxf(one_counts, part->inner / 2), others = 0;
     for (unsigned k = 0; k < part->count; k++) {
+        if (part->message[k] == message)
+            continue;
+        others++;
         r.text += fminf(most, agreement(&text->sketch, text->shingles, &part->sketch[k], part->shingles[k]));
         r.hosts += url[0] && share_host(parts, url, part->url[k]);
     }
-    r.text /= (float)part->count;
-    r.hosts /= (float)part->count;
+    if (others > 0) {
+        r.text /= others;
+        r.hosts /= others;
+    }
     return r;
 }
 
@@ -362,7 +383,7 @@ static void take_in(const struct finder *f, struct point *p, uint32_t first)
         const struct part *part = &f->parts->part[at];
         if (part->inside != p->inside)
             continue;
-        struct reach r = reach_of(f->parts, part, text, url);
+        struct reach r = reach_of(f->parts, part, p->message, text, url);
         float likeness = r.text + same_host * r.hosts + (p->dubious ? same_doubt * part->dubious : 0);
         if (likeness >= need_of(part) && (likeness > best || (likeness == best && at < p->part))) {
             best = likeness;
@@ -532,6 +553,92 @@ static uint32_t number_roots(uint32_t *parent, uint32_t count, uint32_t *number)
     return used;
 }
 
+/* --- profiles -------------------------------------------------------------------------------------------------------- */
+
+/* Which values are usual in each bin of a campaign. A message of the campaign shows many of them however it was spun; a good
+ * message that came near by a phrase or two does not, nor by a piece of it that the spammer used as noise: that is in few. */
+struct profile {
+    uint64_t usual[QS_SKETCH_BINS][4];      /* a bit for each value */
+    float chance;                   /* bins in which an unrelated text shows a usual value */
+};
+
+enum { PROFILE_LEAST = 24, USUAL_LEAST = 3, USUAL_PART = 40 };
+/* Bins with usual values beyond twice the chance: less makes a member an intruder; more makes a stranger of the same kind of
+ * source a member, and still more any stranger. */
+static const float intruder = 4.0f, straggler = 6.0f, relative = 10.0f;
+
+static float usual_bins(const struct profile *p, const struct qs_sketch *s)
+{
+    unsigned n = 0;
+    for (unsigned b = 0; b < QS_SKETCH_BINS; b++)
+        n += p->usual[b][s->bin[b] / 64] >> s->bin[b] % 64 & 1;
+    return (float)n - 2 * p->chance;
+}
+
+/* From the members, which are points order[0 .. count). tally is all zero between two uses. */
+static void make_profile(const struct finder *f, const uint32_t *order, uint32_t count, uint32_t (*tally)[256],
+                         struct profile *out)
+{
+    uint32_t need = count / USUAL_PART > USUAL_LEAST ? count / USUAL_PART : USUAL_LEAST, values = 0;
+    memset(out, 0, sizeof *out);
+    for (uint32_t i = 0; i < count; i++) {
+        const struct qs_sketch *s = &text_of(f->scan, f->fact, f->point[order[i]].message)->sketch;
+        for (unsigned b = 0; b < QS_SKETCH_BINS; b++)
+            if (++tally[b][s->bin[b]] == need) {
+                out->usual[b][s->bin[b] / 64] |= UINT64_C(1) << s->bin[b] % 64;
+                values++;
+            }
+    }
+    memset(tally, 0, QS_SKETCH_BINS * sizeof *tally);
+    out->chance = (float)values / 256;
+}
+
+/* Points sorted by campaign: those of campaign c are order[start[c] .. start[c + 1]). */
+static bool sort_points(const struct finder *f, const struct qs_campaigns *out, TALLOC_CTX *scratch, uint32_t **order,
+                        uint32_t **start)
+{
+    *order = talloc_array(scratch, uint32_t, f->count + 1);
+    *start = talloc_zero_array(scratch, uint32_t, out->count + 3);
+    if (!*order || !*start)
+        return false;
+    for (uint32_t i = 0; i < f->count; i++)
+        if (out->of[f->point[i].message] != QS_NONE)
+            (*start)[out->of[f->point[i].message] + 2]++;
+    for (uint32_t c = 0; c < out->count; c++)
+        (*start)[c + 2] += (*start)[c + 1];
+    for (uint32_t i = 0; i < f->count; i++)
+        if (out->of[f->point[i].message] != QS_NONE)
+            (*order)[(*start)[out->of[f->point[i].message] + 1]++] = i;
+    return true;
+}
+
+/* Makes the profiles of the campaigns that are large enough, and puts out their intruders. */
+static bool make_profiles(struct finder *f, struct qs_campaigns *out, TALLOC_CTX *scratch)
+{
+    uint32_t *order, *start, (*tally)[256] = talloc_zero_size(scratch, QS_SKETCH_BINS * sizeof *tally);
+    f->parts->profile_of = talloc_array(f->parts, uint32_t, out->count + 1);
+    if (!tally || !f->parts->profile_of || !sort_points(f, out, scratch, &order, &start))
+        return false;
+    uint32_t large = 0;
+    for (uint32_t c = 0; c < out->count; c++)
+        f->parts->profile_of[c] = start[c + 1] - start[c] >= PROFILE_LEAST ? large++ : QS_NONE;
+    f->parts->profile = talloc_array(f->parts, struct profile, large + 1);
+    if (!f->parts->profile)
+        return false;
+    for (uint32_t c = 0; c < out->count; c++) {
+        if (f->parts->profile_of[c] == QS_NONE)
+            continue;
+        struct profile *p = &f->parts->profile[f->parts->profile_of[c]];
+        make_profile(f, order + start[c], start[c + 1] - start[c], tally, p);
+        for (uint32_t i = start[c]; i < start[c + 1]; i++) {
+            uint32_t message = f->point[order[i]].message;
+            if (usual_bins(p, &text_of(f->scan, f->fact, message)->sketch) < intruder)
+                out->of[message] = QS_NONE;
+        }
+    }
+    return true;
+}
+
 static bool finish(struct finder *f, const struct qs_known *known, struct qs_campaigns *out, TALLOC_CTX *scratch)
 {
     uint32_t n = f->parts->count;
@@ -554,7 +661,7 @@ static bool finish(struct finder *f, const struct qs_known *known, struct qs_cam
     for (uint32_t i = 0; i < f->count; i++)
         if (f->point[i].part != QS_NONE)
             out->of[f->point[i].message] = f->parts->campaign[f->point[i].part];
-    return true;
+    return make_profiles(f, out, scratch);
 }
 
 struct qs_campaigns *qs_find_campaigns(TALLOC_CTX *parent, const struct qs_scan *scan, const struct qs_clusters *clusters,
@@ -577,22 +684,18 @@ struct qs_campaigns *qs_find_campaigns(TALLOC_CTX *parent, const struct qs_scan 
 void qs_adopt_stragglers(struct qs_campaigns *campaigns, const struct qs_scan *scan, const struct qs_fact *fact,
                          const uint8_t *bad)
 {
-    const uint32_t doubt = QS_F_NO_NAME | QS_F_GENERIC | QS_F_MADE_HERE;
     const struct qs_parts *parts = campaigns->parts;
     for (uint32_t i = 0; i < scan->count; i++) {
-        if (campaigns->of[i] != QS_NONE || !takes_part(scan, fact, i))
+        if (campaigns->of[i] != QS_NONE || !takes_part(scan, fact, i) || is_inside(fact[i].bits))
             continue;
-        float best = 0;
-        for (uint32_t k = 0; k < parts->count; k++) {
-            const struct part *part = &parts->part[k];
-            if (!bad[parts->campaign[k]] || part->inside != is_inside(fact[i].bits))
+        float best = is_dubious(fact[i].bits) ? straggler : relative;
+        for (uint32_t c = 0; c < campaigns->count; c++) {
+            if (!bad[c] || parts->profile_of[c] == QS_NONE)
                 continue;
-            struct reach r = reach_of(parts, part, text_of(scan, fact, i), urls_of(scan, fact, i));
-            float need = need_related(part);
-            bool near = r.hosts >= 0.1f ? r.text >= need : fact[i].bits & doubt && r.text >= 2 * need;
-            if (near && r.text + same_host * r.hosts > best) {
-                best = r.text + same_host * r.hosts;
-                campaigns->of[i] = parts->campaign[k];
+            float bins = usual_bins(&parts->profile[parts->profile_of[c]], &text_of(scan, fact, i)->sketch);
+            if (bins >= best && (bins > best || campaigns->of[i] == QS_NONE)) {
+                best = bins;
+                campaigns->of[i] = c;
             }
         }
     }

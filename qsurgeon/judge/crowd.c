@@ -170,8 +170,10 @@ static bool count_values(const struct qs_work *work, uint32_t at, struct qs_crow
     }
     if (ok && f->bits & QS_F_NOTICE) {
         ok = count_distinct(c, VICTIM, qs_first_recipient(m), &out->victims);
-        if (ok && work->campaigns->of[at] != QS_NONE)
-            ok = count_top(c, CAMPAIGN, work->campaigns->of[at], &out->top_campaign);
+        uint32_t campaign = work->campaigns->of[at];
+        if (ok && campaign != QS_NONE)
+            ok = count_top(c, CAMPAIGN, campaign, &out->top_campaign);
+        out->storm_returns += campaign != QS_NONE && work->bad[campaign];
         qs_sym client = ok && m->returned ? qs_returned_client(work->known, work->scan, m->returned) : 0;
         if (client)
             ok = count_distinct(c, RETURNED_CLIENT, client, &out->returned_clients);

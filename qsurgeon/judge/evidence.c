@@ -135,8 +135,8 @@ static double dubious(const struct qs_crowd *c)
 /* How surely it is one text: list mail has a footer in common, too. Very many sources have no footer in common. */
 static double one_text(const struct qs_crowd *c)
 {
-    double sure = (c->likeness - 0.05) / 0.25, large = (log2(c->sources + 1) - 5) / 4;
-    return fmin(1, fmax(0.5, fmax(0.5 + sure / 2, 0.5 + large / 2)));
+    double sure = (c->likeness - 0.03) / 0.2, large = (log2(c->sources + 1) - 3) / 5;
+    return fmin(1, fmax(0.2, fmax(sure, large)));
 }
 
 /* One text with one link from many organisations' own servers: names are cheap for who buys them by the dozen. */
@@ -151,7 +151,7 @@ static void weigh_text(const struct qs_crowd *c, struct qs_sum *sum)
         return;
     add(sum, SIMILAR, one_text(c) * many(c->count, 5), "%u messages of one text", c->count);
     if (c->count >= 6)
-        add(sum, WORDINGS, dubious(c) * (0.4 - c->likeness) / 0.2, "two of them share %d %% of their phrases",
+        add(sum, WORDINGS, one_text(c) * dubious(c) * (0.4 - c->likeness) / 0.2, "two of them share %d %% of their phrases",
             (int)(100 * c->likeness));
     add(sum, HIDDEN, 2 * share(c->hidden, c->count), "%d %% hide text from the reader", percent(c->hidden, c->count));
     add(sum, DISGUISED, 2 * share(c->disguised, c->count), "%d %% disguise letters", percent(c->disguised, c->count));
@@ -241,7 +241,7 @@ void qs_weigh_message(const struct qs_work *work, const struct qs_crowd *crowd, 
 
 /* --- notices --------------------------------------------------------------------------------------------------------- */
 
-void qs_weigh_notices(const struct qs_work *work, const struct qs_crowd *c, bool bad_campaign, struct qs_sum *sum)
+void qs_weigh_notices(const struct qs_work *work, const struct qs_crowd *c, struct qs_sum *sum)
 {
     (void)work;
     uint32_t foreign = c->count - c->made_here;
@@ -252,9 +252,8 @@ void qs_weigh_notices(const struct qs_work *work, const struct qs_crowd *c, bool
             "%u of %u returned messages", c->strange, c->returning);
     if (c->made_here > c->from_us)
         add(sum, BOUNCING_STRANGERS, share(c->made_here - c->from_us, c->count), "%u of them", c->made_here - c->from_us);
-    if (bad_campaign)
-        add(sum, RETURNED_STORM, share(c->top_campaign, c->count) * 2, "%u of them", c->top_campaign);
-    else if (c->top_campaign >= 3)
+    add(sum, RETURNED_STORM, share(c->storm_returns, c->count) * 2, "%u of them", c->storm_returns);
+    if (share(c->storm_returns, c->count) < 0.5 && c->top_campaign >= 3)
         add(sum, RETURNED_CAMPAIGN, many(c->top_campaign, 6), "%u return the same text", c->top_campaign);
     if (c->returned_clients >= 3)
         add(sum, RETURNED_SOURCES, many(c->returned_clients, 6), "sent by %u clients", c->returned_clients);

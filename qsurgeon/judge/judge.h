@@ -146,6 +146,7 @@ struct qs_crowd {
     uint32_t top_link, top_origin, top_origin_sources;
     uint32_t origin;                /* when it has more than half */
     uint32_t returning, strange, passed, from_us, false_traces, made_here, looping, victims, returned_clients;
+    uint32_t storm_returns;         /* messages that return one that is convicted here */
     uint32_t top_campaign;          /* messages of the most frequent campaign of returned messages */
     double likeness;                /* mean agreement of some pairs of texts, 0 to 1 */
     int64_t oldest, newest;
@@ -180,7 +181,7 @@ struct qs_sum {
 };
 /* What a group shows together (a single message is a group of one), and what a message shows that its group does not. */
 void qs_weigh_crowd(const struct qs_work *work, const struct qs_crowd *crowd, struct qs_sum *sum);
-void qs_weigh_notices(const struct qs_work *work, const struct qs_crowd *crowd, bool bad_campaign, struct qs_sum *sum);
+void qs_weigh_notices(const struct qs_work *work, const struct qs_crowd *crowd, struct qs_sum *sum);
 void qs_weigh_message(const struct qs_work *work, const struct qs_crowd *crowd, uint32_t message, struct qs_sum *sum);
 void qs_weigh_notice(const struct qs_work *work, const struct qs_crowd *crowd, uint32_t message, struct qs_sum *sum);
 #endif

@@ -26,7 +26,6 @@ enum label_kind { NO_LABEL, CAMPAIGN, CLUSTER, CLUSTER_VOUCHED, FLOOD, KINDS };
 struct qs_judge {
     struct qs_work work;
     struct qs_crowd *crowd;         /* of each group */
-    bool *bad_return;               /* of each group of notices: its campaign is storm */
 };
 
 /* --- labels ---------------------------------------------------------------------------------------------------------- */
@@ -138,7 +137,7 @@ static void weigh_group(const struct qs_judgement *j, uint32_t g, struct qs_sum 
 {
     const struct qs_judge *p = j->work;
     if (p->work.fact[j->member[j->group[g].first]].bits & QS_F_NOTICE)
-        qs_weigh_notices(&p->work, &p->crowd[g], p->bad_return[g], sum);
+        qs_weigh_notices(&p->work, &p->crowd[g], sum);
     else
         qs_weigh_crowd(&p->work, &p->crowd[g], sum);
 }
@@ -154,8 +153,7 @@ static bool measure_groups(struct qs_judgement *j)
 {
     struct qs_judge *p = j->work;
     p->crowd = talloc_array(p, struct qs_crowd, j->group_count + 1);
-    p->bad_return = talloc_zero_array(p, bool, j->group_count + 1);
-    if (!p->crowd || !p->bad_return)
+    if (!p->crowd)
         return false;
     for (uint32_t g = 0; g < j->group_count; g++) {
         struct qs_group *group = &j->group[g];
@@ -165,10 +163,6 @@ static bool measure_groups(struct qs_judgement *j)
         if (!qs_measure(&p->work, member, group->count, c))
             return false;
         bool notice = p->work.fact[member[0]].bits & QS_F_NOTICE;
-        for (uint32_t k = 0; notice && k < group->count && !p->bad_return[g]; k++) {
-            uint32_t campaign = p->work.campaigns->of[member[k]];
-            p->bad_return[g] = campaign != QS_NONE && p->work.bad[campaign];
-        }
         snprintf(group->name, sizeof group->name, "C-%08x", g);
         group->senders = c->senders;
         group->clients = c->clients;
@@ -195,9 +189,8 @@ static bool weigh_one(const struct qs_judgement *j, uint32_t i, struct qs_sum *s
     if (g == QS_NO_CLUSTER) {
         if (!qs_measure(w, &i, 1, &one))
             return false;
-        uint32_t campaign = w->campaigns->of[i];
         if (notice)
-            qs_weigh_notices(w, &one, campaign != QS_NONE && w->bad[campaign], sum);
+            qs_weigh_notices(w, &one, sum);
         else
             qs_weigh_crowd(w, &one, sum);
     } else {
