@@ -99,6 +99,16 @@ static void park(struct plan *p)
     (void)step(p, QS_STEP_MOVE, p->here, p->parked);
 }
 
+/* What was taken out of active comes back to deferred. */
+static void back_to_deferred(struct plan *p, const struct qs_queue *queue, const struct qs_entry *e)
+{
+    char to[PLACE];
+    if (pf_entry_dir(e) != PF_ACTIVE)
+        return;
+    p->list[0].back = pf_place_path(queue, PF_DEFERRED, e->id, to, sizeof to) ? talloc_strdup(p->list, to) : NULL;
+    p->no_memory |= p->list[0].back == NULL;
+}
+
 /* Moves the ID's file of a directory, if there is one, into the run directory. */
 static void park_log(struct plan *p, const struct qs_queue *queue, const char *id, enum pf_dir log)
 {
@@ -106,7 +116,8 @@ static void park_log(struct plan *p, const struct qs_queue *queue, const char *i
     if (!pf_place_path(queue, log, id, from, sizeof from))
         return;
     snprintf(to, sizeof to, "@/%s", from);
-    step(p, QS_STEP_MOVE, from, to)->optional = true;
+    struct qs_step *s = step(p, QS_STEP_MOVE, from, to);
+    s->optional = s->log = true;
 }
 
 static void times(struct plan *p, int64_t when)
@@ -288,7 +299,7 @@ static enum qs_status rewrite_log(struct drop *d, const struct qs_queue *queue, 
         step(d->plan, QS_STEP_CREATE, live, fresh)->data = (struct qs_span){new.data, new.len};
     park_log(d->plan, queue, e->id, PF_DEFER);
     if (new.len > 0)
-        (void)step(d->plan, QS_STEP_MOVE, fresh, live);
+        step(d->plan, QS_STEP_MOVE, fresh, live)->log = true;
     return QS_OK;
 }
 
@@ -388,6 +399,7 @@ static enum qs_status plan_action(struct plan *p, TALLOC_CTX *parent, const stru
         if (!waits && dir != PF_ACTIVE)
             return refuse(dir, "not one of the queues that hold takes from", err);
         move_into(p, queue, PF_HOLD, e->id, p->here);
+        back_to_deferred(p, queue, e);
         return QS_OK;
     case QS_ACT_RELEASE:
         if (dir != PF_HOLD)
@@ -397,6 +409,7 @@ static enum qs_status plan_action(struct plan *p, TALLOC_CTX *parent, const stru
         return QS_OK;
     case QS_ACT_PURGE:
         park(p);
+        back_to_deferred(p, queue, e);
         if (dir != PF_MAILDROP)
             park_log(p, queue, e->id, PF_DEFER);
         if (dir == PF_ACTIVE || pf_has_log(queue, e->id, PF_BOUNCE))

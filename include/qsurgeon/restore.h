@@ -26,8 +26,9 @@ struct qs_restored {
 };
 
 /* Brings back the messages of the archive whose queue IDs are in ids[] (count 0: all). The archive's MTA must be the queue's.
- * Each message appears whole, in one rename, or not at all; every file's digest is checked first. QS_OK with messages left
- * out: see *done. QS_DATA: the archive is damaged (messages before the damage are back). QS_IO, QS_USAGE. */
+ * Each message appears whole, in one rename, or not at all; every file's digest is checked first. Called again after a crash
+ * with the same run directory, it goes on where it was. QS_OK with messages left out, which stay in the run directory: see
+ * *done. QS_DATA: the archive is damaged, nothing came back. QS_IO, QS_USAGE. */
 enum qs_status qs_restore(TALLOC_CTX *parent, const char *archive, const char *const *ids, size_t count,
                           const struct qs_format *format, struct qs_queue *queue, struct qs_fs *fs, enum qs_restore_to to,
                           int64_t now, struct qs_restored *done, struct qs_error *err) QS_MUST_CHECK;

@@ -38,7 +38,10 @@ enum qs_step_kind {
 struct qs_step {
     enum qs_step_kind kind;
     bool optional;          /* MOVE: the source may be missing (logs, df, xf) */
+    bool log;               /* MOVE of a log: when the MTA has made or removed it since, undo goes on without it */
     const char *from, *to;
+    const char *back;       /* MOVE: where undo puts it instead of `from`; NULL: to `from`. Postfix never looks again at
+                               what comes back to active */
     int64_t time;           /* seconds since 1970 */
     uint64_t offset;
     uint8_t expect, byte;

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <grp.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -73,6 +74,14 @@ static bool keep_going(void *data, uint32_t done, uint32_t count)
     return !asked_to_stop;
 }
 
+/* An empty directory of root alone is what is left when root dies before it was the owner's: it is made again. */
+static void remove_unowned(const char *path)
+{
+    struct stat st;
+    if (lstat(path, &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == 0 && (st.st_mode & 07777) == 0700)
+        (void)rmdir(path);      /* fails unless it is empty */
+}
+
 /* The state directory and its parents, as root; it is the owner's then. */
 static enum qs_status make_state(const char *path, uid_t uid, gid_t gid, struct qs_error *err)
 {
@@ -86,8 +95,10 @@ static enum qs_status make_state(const char *path, uid_t uid, gid_t gid, struct 
             continue;
         part[i] = '\0';
         bool last = i == length;
-        if (mkdir(part, last ? 0700 : 0755) == 0) {
-            if (last && geteuid() == 0 && uid != 0 && chown(part, uid, gid) != 0)
+        if (last && geteuid() == 0 && uid != 0)
+            remove_unowned(part);
+        if (TEMP_FAILURE_RETRY(mkdir(part, last ? 0700 : 0755)) == 0) {
+            if (last && geteuid() == 0 && uid != 0 && TEMP_FAILURE_RETRY(chown(part, uid, gid)) != 0)
                 return qs_fail_errno(err, errno, "%s", part);
         } else if (errno != EEXIST) {
             return qs_fail_errno(err, errno, "%s: cannot make the directory; --state names another", part);
@@ -118,6 +129,14 @@ enum qs_status qs_operating_begin(struct qs_call *call, const struct qs_instance
     if (status == QS_OK)
         status = instance->format->owner(queue, &uid, &gid, err);
     umask(077);
+    const char *output = call->options->output;
+    if (status == QS_OK && output && output[0] != '/') {        /* in the journal it must mean the same everywhere */
+        char *here = getcwd(NULL, 0);
+        output = here ? talloc_asprintf(call->memory, "%s/%s", here, output) : NULL;
+        free(here);
+        if (!output)
+            return qs_fail(err, QS_NOMEM, "out of memory");
+    }
     if (status == QS_OK)
         status = make_state(state, uid, gid, err);
     if (status == QS_OK)
@@ -130,7 +149,7 @@ enum qs_status qs_operating_begin(struct qs_call *call, const struct qs_instance
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGHUP, &action, NULL);
-    *how = (struct qs_operate){.state_dir = state, .archive_path = call->options->output, .now = time(NULL),
+    *how = (struct qs_operate){.state_dir = state, .archive_path = output, .now = time(NULL),
                                .nonce = (unsigned)getpid(), .keep_going = keep_going};
     return QS_OK;
 }

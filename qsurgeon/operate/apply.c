@@ -21,7 +21,7 @@
 #include "qsurgeon/mail.h"
 #include "run.h"
 
-enum { BATCH = 512, FILES_MOST = 64 };
+enum { BATCH = 512 };
 
 /* One message of the batch between being described and being moved. */
 struct prepared {
@@ -71,7 +71,7 @@ enum qs_status qs_run_note(struct run *run, uint32_t n, enum qs_outcome outcome,
         r->left[r->left_count++] = (struct qs_left_out){
             talloc_strdup(r, run->plan->items[n].id), outcome, talloc_strdup(r, why && why[0] ? why : "")};
     }
-    return outcome == QS_NOT_REACHED ? QS_OK : qs_journal_outcome(run->journal, n, outcome, why, err);
+    return outcome == QS_NOT_REACHED ? QS_OK : qs_journal_outcome(run->journal, n, run->undoing, outcome, why, err);
 }
 
 /* --- describing ------------------------------------------------------------------------------------------------------- */
@@ -169,19 +169,15 @@ static enum qs_status describe(struct run *run, TALLOC_CTX *batch, uint32_t n, s
 
 /* --- moving ----------------------------------------------------------------------------------------------------------- */
 
-static enum qs_status move_batch(struct run *run, const struct prepared *list, uint32_t count, struct qs_error *err)
+/* Moves them one after the other; *at is the first that was not tried. */
+static enum qs_status move_batch(struct run *run, const struct prepared *list, uint32_t count, uint32_t *at,
+                                 struct qs_error *err)
 {
-    for (uint32_t i = 0; i < count; i++) {
+    while (*at < count && !run->result->stopped) {
+        uint32_t i = (*at)++;
         struct qs_error why = {""};
         bool intact = true;
         enum qs_status status = QS_OK;
-        if (run->result->stopped) {
-            status = qs_moves_reverse(run->fs, list[i].moves, list[i].count, list[i].rule, &why);   /* what was created */
-            status = qs_run_note(run, list[i].n, QS_NOT_REACHED, "", err);
-            if (status != QS_OK)
-                return status;
-            continue;
-        }
         status = qs_moves_perform(run->fs, list[i].moves, list[i].count, list[i].rule, &intact, &why);
         if (!intact) {
             enum qs_status noted = qs_run_note(run, list[i].n, QS_FAILED, why.text, err);
@@ -200,6 +196,20 @@ static enum qs_status move_batch(struct run *run, const struct prepared *list, u
     return QS_OK;
 }
 
+/* Takes away what was created for those that are not moved. */
+static enum qs_status leave_rest(struct run *run, const struct prepared *list, uint32_t from, uint32_t count,
+                                 struct qs_error *err)
+{
+    enum qs_status status = QS_OK;
+    for (uint32_t i = from; i < count; i++) {
+        enum qs_status one = qs_moves_discard(run->fs, list[i].moves, list[i].count, status == QS_OK ? err : NULL);
+        status = status == QS_OK ? one : status;
+        one = qs_run_note(run, list[i].n, QS_NOT_REACHED, "", NULL);
+        status = status == QS_OK ? one : status;
+    }
+    return status;
+}
+
 static bool needs_work(const struct run *run, uint32_t n)
 {
     const struct qs_record *r = &run->past->of[n];
@@ -212,7 +222,7 @@ static enum qs_status perform_plan(struct run *run, struct qs_error *err)
     for (uint32_t n = 0; status == QS_OK && n < run->plan->count;) {
         TALLOC_CTX *batch = talloc_new(NULL);
         struct prepared *list = talloc_array(batch, struct prepared, BATCH);
-        uint32_t count = 0;
+        uint32_t count = 0, moved = 0;
         if (!list)
             status = qs_fail(err, QS_NOMEM, "out of memory");
         for (; status == QS_OK && n < run->plan->count && count < BATCH; n++) {
@@ -224,8 +234,10 @@ static enum qs_status perform_plan(struct run *run, struct qs_error *err)
                 continue;
             }
             enum qs_status described = describe(run, batch, n, &list[count], &why);
-            if (described == QS_OK)
-                status = qs_journal_moves(run->journal, n, list[count].moves, list[count].count, err), count++;
+            if (described == QS_OK) {
+                status = qs_journal_moves(run->journal, n, list[count].moves, list[count].count, err);
+                count++;
+            }
             else if (described == QS_IO || described == QS_NOMEM)
                 status = qs_fail(err, described, "%s: %s", run->plan->items[n].id, why.text);
             else
@@ -234,9 +246,18 @@ static enum qs_status perform_plan(struct run *run, struct qs_error *err)
         if (status == QS_OK && count)
             status = qs_journal_sync(run->journal, err);
         if (status == QS_OK)
-            status = move_batch(run, list, count, err);
+            status = move_batch(run, list, count, &moved, err);
+        enum qs_status left = list ? leave_rest(run, list, moved, count, status == QS_OK ? err : NULL) : QS_OK;
+        status = status == QS_OK ? left : status;
         talloc_free(batch);
     }
+    uint32_t told_of = 0;
+    for (unsigned o = 0; o < QS_OUTCOMES; o++)
+        told_of += run->result->count[o];
+    for (uint32_t n = 0; n < run->plan->count; n++)
+        told_of += !needs_work(run, n);
+    if (status != QS_OK && told_of < run->plan->count)
+        run->result->count[QS_NOT_REACHED] += run->plan->count - told_of;
     /* what was done is made to last, also when the rest failed */
     enum qs_status synced = qs_fs_sync(run->fs, status == QS_OK ? err : NULL);
     enum qs_status told = qs_journal_sync(run->journal, status == QS_OK && synced == QS_OK ? err : NULL);
@@ -284,11 +305,10 @@ void qs_run_wake(struct run *run)
 
 /* --- after a purge ---------------------------------------------------------------------------------------------------- */
 
-/* The run directory's files of one message: where its moves led to. */
-static size_t quarantined(const struct qs_record *r, const char *paths[FILES_MOST])
+size_t qs_run_quarantined(const struct qs_record *r, const char *paths[QS_RUN_FILES_MOST])
 {
     size_t count = 0;
-    for (size_t i = 0; i < r->count && count < FILES_MOST; i++)
+    for (size_t i = 0; i < r->count && count < QS_RUN_FILES_MOST; i++)
         if (r->moves[i].kind == QS_STEP_MOVE && strncmp(r->moves[i].to, "@/", 2) == 0)
             paths[count++] = r->moves[i].to;
     return count;
@@ -296,9 +316,9 @@ static size_t quarantined(const struct qs_record *r, const char *paths[FILES_MOS
 
 static enum qs_status archive_one(struct run *run, struct qs_archive_writer *writer, uint32_t n, struct qs_error *err)
 {
-    const char *paths[FILES_MOST];
-    struct qs_archive_source files[FILES_MOST];
-    size_t count = quarantined(&run->past->of[n], paths), opened = 0;
+    const char *paths[QS_RUN_FILES_MOST];
+    struct qs_archive_source files[QS_RUN_FILES_MOST];
+    size_t count = qs_run_quarantined(&run->past->of[n], paths), opened = 0;
     enum qs_status status = QS_OK;
     for (size_t i = 0; status == QS_OK && i < count; i++) {
         files[opened].name = paths[i] + 2;
@@ -320,41 +340,82 @@ static bool purged(const struct run *run, uint32_t n)
     return run->past->of[n].has_outcome && run->past->of[n].outcome == QS_DONE;
 }
 
-static enum qs_status archive_all(struct run *run, const char *path, struct qs_error *err)
+/* Reads it back: it must be whole, every digest right, and the messages those in quarantine, in their order. */
+static enum qs_status read_back(struct run *run, const char *path, struct qs_error *err)
+{
+    const char *paths[QS_RUN_FILES_MOST];
+    struct qs_archive_reader *reader = NULL;
+    struct qs_archived *m = NULL;
+    enum qs_status status = qs_archive_open(run, path, UINT64_MAX / 2, &reader, err);
+    for (uint32_t n = 0; status == QS_OK && n < run->plan->count; n++) {
+        if (!purged(run, n))
+            continue;
+        status = qs_archive_next(reader, &m, err);
+        if (status == QS_OK && (strcmp(m->id, run->plan->items[n].id) != 0 ||
+                                qs_run_quarantined(&run->past->of[n], paths) == 0 ||
+                                strcmp(m->files[0].name, paths[0] + 2) != 0))
+            status = QS_END;
+    }
+    if (status == QS_OK) {
+        status = qs_archive_next(reader, &m, err);
+        status = status == QS_END ? QS_OK : status == QS_OK ? QS_END : status;
+    }
+    talloc_free(reader);
+    return status == QS_END ? qs_fail(err, QS_DATA, "%s: read back, it holds other messages than were purged", path) : status;
+}
+
+static enum qs_status write_archive(struct run *run, const char *path, struct qs_error *err)
 {
     struct qs_archive_writer *writer = NULL;
-    uint64_t messages = 0, bytes = 0;
     enum qs_status status = qs_archive_create(run, path, run->plan, &writer, err);
     for (uint32_t n = 0; status == QS_OK && n < run->plan->count; n++)
-        if (purged(run, n)) {
+        if (purged(run, n))
             status = archive_one(run, writer, n, err);
-            run->result->archived += status == QS_OK;
-        }
     if (status == QS_OK)
         status = qs_archive_finish(writer, err);
     talloc_free(writer);
-    if (status == QS_OK)
-        status = qs_archive_verify(path, &messages, &bytes, err);
-    if (status == QS_OK && messages != run->result->archived)
-        status = qs_fail(err, QS_IO, "%s: %llu of %u messages could be read back", path, (unsigned long long)messages,
-                         run->result->archived);
-    if (status != QS_OK) {
-        run->result->archived = 0;
-        return status;
+    return status == QS_OK ? read_back(run, path, err) : status;
+}
+
+/* The path is in the journal before the file is there: an archive that a crash has left is known for what it is. */
+static enum qs_status archive_all(struct run *run, struct qs_error *err)
+{
+    const char *own = talloc_asprintf(run, "%s/archive.tar.zst", run->dir);
+    const char *path = run->past->archive ? run->past->archive : run->how->archive_path ? run->how->archive_path : own;
+    if (!own)
+        return qs_fail(err, QS_NOMEM, "out of memory");
+    bool exists = access(path, F_OK) == 0;
+    enum qs_status status = QS_OK;
+    if (exists && !run->past->archive)
+        return qs_fail(err, QS_USAGE, "%s exists already; the messages are in quarantine: `resume %s` when it is away", path,
+                       run->result->run);
+    if (!run->past->archive)
+        status = qs_journal_archive(run->journal, path, err);
+    if (status == QS_OK && exists && read_back(run, path, err) != QS_OK) {
+        if (strcmp(path, own) != 0)
+            return qs_fail(err, QS_USAGE, "%s exists already and is not the archive of this run; the messages are in quarantine: "
+                           "`resume %s` when it is away", path, run->result->run);
+        status = unlink(path) == 0 ? QS_OK : qs_fail_errno(err, errno, "%s", path);
+        exists = false;
     }
+    if (status == QS_OK && !exists)
+        status = write_archive(run, path, err);
+    if (status != QS_OK)
+        return status;
+    run->result->archived = run->result->in_quarantine;
     run->result->archive = talloc_strdup(run->result, path);
     return qs_journal_mark(run->journal, "archived", err);
 }
 
 static enum qs_status unlink_all(struct run *run, struct qs_error *err)
 {
-    const char *paths[FILES_MOST];
+    const char *paths[QS_RUN_FILES_MOST];
     enum qs_status status = QS_OK;
     for (uint32_t n = 0; status == QS_OK && n < run->plan->count; n++) {
         if (!purged(run, n))
             continue;
-        size_t count = quarantined(&run->past->of[n], paths);
-        for (size_t i = count; status == QS_OK && i-- > 0;)     /* the message itself last, as it came first */
+        size_t count = qs_run_quarantined(&run->past->of[n], paths);
+        for (size_t i = 0; status == QS_OK && i < count; i++)   /* the message first: with it, all of its files are there */
             status = qs_fs_unlink(run->fs, paths[i], err);
         if (status == QS_OK) {
             run->result->unlinked++;
@@ -376,11 +437,8 @@ static enum qs_status after_purge(struct run *run, struct qs_error *err)
         run->result->in_quarantine += purged(run, n);
     if (status != QS_OK || run->plan->after == QS_AFTER_KEEP || run->result->in_quarantine == 0)
         return status;
-    if (run->plan->after == QS_AFTER_ARCHIVE && !run->past->archived) {
-        char *own = talloc_asprintf(run, "%s/archive.tar.zst", run->dir);
-        const char *path = run->how->archive_path ? run->how->archive_path : own;
-        status = path ? archive_all(run, path, err) : qs_fail(err, QS_NOMEM, "out of memory");
-    }
+    if (run->plan->after == QS_AFTER_ARCHIVE && !run->past->archived)
+        status = archive_all(run, err);
     if (status == QS_OK && !run->past->unlinked)
         status = unlink_all(run, err);
     return status;
@@ -406,7 +464,8 @@ enum qs_status qs_run_open(struct run *run, struct qs_error *err)
     if (!run->dir || !run->reader)
         return qs_fail(err, QS_NOMEM, "out of memory");
     enum qs_status status = qs_fs_open(run, run->format->root(run->queue), &run->fs, err);
-    return status == QS_OK ? qs_fs_run(run->fs, run->result->run, err) : status;
+    /* read under the lock: nobody else writes it now */
+    return status == QS_OK ? qs_journal_read(run, run->dir, run->plan->count, &run->past, err) : status;
 }
 
 struct run *qs_run_new(TALLOC_CTX *parent, const struct qs_plan *plan, const struct qs_instance *instance,
@@ -429,18 +488,17 @@ struct run *qs_run_new(TALLOC_CTX *parent, const struct qs_plan *plan, const str
 
 enum qs_status qs_run_go_on(struct run *run, struct qs_error *err)
 {
-    enum qs_status status = qs_journal_read(run, run->dir, run->plan->count, &run->past, err);
-    if (status == QS_OK)
-        status = qs_journal_open(run, run->dir, &run->journal, err);
+    enum qs_status status = run->journal ? QS_OK : qs_journal_open(run, run->dir, &run->journal, err);
     if (status == QS_OK)
         status = perform_plan(run, err);
     if (run->journal)
         qs_run_wake(run);
     if (status == QS_OK && run->plan->action == QS_ACT_PURGE && !run->result->stopped)
         status = after_purge(run, err);
-    if (status == QS_OK && !run->result->stopped)
-        status = qs_journal_mark(run->journal, "end", err);
-    return status;
+    if (status != QS_OK || run->result->stopped)
+        return status;
+    qs_fs_prune_run(run->fs);
+    return qs_journal_mark(run->journal, "end", err);
 }
 
 enum qs_status qs_run_hand_over(TALLOC_CTX *parent, struct run *run, enum qs_status status, struct qs_run_result **result)
@@ -464,9 +522,9 @@ enum qs_status qs_apply(TALLOC_CTX *parent, const struct qs_plan *plan, const st
         status = qs_fs_make_dirs(run->dir, err);
     if (status == QS_OK)
         status = path ? qs_plan_write(plan, path, err) : qs_fail(err, QS_NOMEM, "out of memory");
-    if (status == QS_OK)
-        status = qs_run_go_on(run, err);
-    else
+    if (status != QS_OK)
         run->result->run[0] = '\0';     /* nothing was begun */
+    else if ((status = qs_fs_run(run->fs, run->result->run, err)) == QS_OK)
+        status = qs_run_go_on(run, err);
     return qs_run_hand_over(parent, run, status, result);
 }

@@ -15,7 +15,7 @@
 
 #include "qsurgeon/table.h"
 
-enum { PATH_LONGEST = 1024, DIR_FLAGS = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK };
+enum { PATH_LONGEST = 1024, DEEPEST = 8, DIR_FLAGS = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK };
 
 struct dir {
     int fd;
@@ -102,7 +102,7 @@ static enum qs_status open_dir(struct qs_fs *fs, const char *full, size_t length
         name[length - skip] = '\0';
         fd = openat(parent->fd, name, DIR_FLAGS);
         if (fd < 0 && errno == ENOENT && make) {
-            if (mkdirat(parent->fd, name, 0700) != 0 && errno != EEXIST)
+            if (TEMP_FAILURE_RETRY(mkdirat(parent->fd, name, 0700)) != 0 && errno != EEXIST)
                 return qs_fail_errno(err, errno, "%.*s: cannot make the directory", (int)length, full);
             parent->changed = true;
             fd = openat(parent->fd, name, DIR_FLAGS);
@@ -153,10 +153,17 @@ enum qs_status qs_prepare_queue(const char *queue_dir, uid_t uid, gid_t gid, str
     if (root < 0)
         return qs_fail_errno(err, errno, "%s", queue_dir);
     enum qs_status status = QS_OK;
-    bool made = mkdirat(root, QS_RUN_BASE, 0700) == 0;
+    struct stat st;
+    bool made = TEMP_FAILURE_RETRY(mkdirat(root, QS_RUN_BASE, 0700)) == 0;
     if (!made && errno != EEXIST)
         status = qs_fail_errno(err, errno, "%s: cannot make " QS_RUN_BASE, queue_dir);
-    else if (made && geteuid() != uid && fchownat(root, QS_RUN_BASE, uid, gid, AT_SYMLINK_NOFOLLOW) != 0)
+    else if (fstatat(root, QS_RUN_BASE, &st, AT_SYMLINK_NOFOLLOW) != 0)
+        status = qs_fail_errno(err, errno, "%s/" QS_RUN_BASE, queue_dir);
+    else if (!S_ISDIR(st.st_mode))
+        status = qs_fail(err, QS_USAGE, "%s/" QS_RUN_BASE " is not a directory", queue_dir);
+    /* root's: a crash came between the two */
+    else if (geteuid() != uid && st.st_uid == geteuid() &&
+             TEMP_FAILURE_RETRY(fchownat(root, QS_RUN_BASE, uid, gid, AT_SYMLINK_NOFOLLOW)) != 0)
         status = qs_fail_errno(err, errno, "%s/" QS_RUN_BASE, queue_dir);
     close(root);
     return status;
@@ -183,7 +190,7 @@ enum qs_status qs_fs_open(TALLOC_CTX *parent, const char *queue_dir, struct qs_f
     if (status == QS_OK)
         status = open_dir(fs, QS_RUN_BASE, sizeof QS_RUN_BASE - 1, true, &base, err);
     if (status == QS_OK) {
-        fs->lock = openat(base->fd, "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0600);
+        fs->lock = (int)TEMP_FAILURE_RETRY(openat(base->fd, "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0600));
         if (fs->lock < 0)
             status = qs_fail_errno(err, errno, "%s/" QS_RUN_BASE "/lock", queue_dir);
         else if (flock(fs->lock, LOCK_EX | LOCK_NB) != 0)
@@ -254,7 +261,8 @@ enum qs_status qs_fs_move(struct qs_fs *fs, const char *from, const char *to, st
         status = locate(fs, to, true, target, &target_dir, &target_name, err);
     if (status != QS_OK)
         return status;
-    if (renameat2(fs->dirs[source_dir].fd, source_name, fs->dirs[target_dir].fd, target_name, RENAME_NOREPLACE) != 0)
+    if (TEMP_FAILURE_RETRY(renameat2(fs->dirs[source_dir].fd, source_name, fs->dirs[target_dir].fd, target_name,
+                                     RENAME_NOREPLACE)) != 0)
         return errno == EEXIST ? qs_fail(err, QS_DATA, "%s: the name is taken", target)
                                : qs_fail_errno(err, errno, "%s to %s", source, target);
     fs->dirs[source_dir].changed = fs->dirs[target_dir].changed = true;
@@ -267,7 +275,7 @@ enum qs_status qs_fs_times(struct qs_fs *fs, const char *path, const struct time
     const char *name = NULL;
     uint32_t dir = 0;
     enum qs_status status = locate(fs, path, false, full, &dir, &name, err);
-    if (status == QS_OK && utimensat(fs->dirs[dir].fd, name, times, AT_SYMLINK_NOFOLLOW) != 0)
+    if (status == QS_OK && TEMP_FAILURE_RETRY(utimensat(fs->dirs[dir].fd, name, times, AT_SYMLINK_NOFOLLOW)) != 0)
         status = qs_fail_errno(err, errno, "%s: cannot set its time", full);
     return status;
 }
@@ -282,7 +290,7 @@ enum qs_status qs_fs_byte(struct qs_fs *fs, const char *path, uint64_t offset, u
     uint8_t there = 0;
     if (pread(fd, &there, 1, (off_t)offset) != 1 || there != expect)
         status = qs_fail(err, QS_DATA, "%s: not the expected byte at offset %llu", path, (unsigned long long)offset);
-    else if (pwrite(fd, &byte, 1, (off_t)offset) != 1 || fdatasync(fd) != 0)
+    else if (TEMP_FAILURE_RETRY(pwrite(fd, &byte, 1, (off_t)offset)) != 1 || TEMP_FAILURE_RETRY(fdatasync(fd)) != 0)
         status = qs_fail_errno(err, errno, "%s", path);
     close(fd);
     return status;
@@ -317,22 +325,23 @@ enum qs_status qs_fs_create(struct qs_fs *fs, const char *path, struct qs_span d
     int length = snprintf(temporary, sizeof temporary, ".new-%s", name);
     if (length < 0 || length >= (int)sizeof temporary)
         return qs_fail(err, QS_DATA, "%s: not a usable path", path);
-    if (unlinkat(at, temporary, 0) != 0 && errno != ENOENT)     /* what a crashed run left */
+    if (TEMP_FAILURE_RETRY(unlinkat(at, temporary, 0)) != 0 && errno != ENOENT)     /* what a crashed run left */
         return qs_fail_errno(err, errno, "%s", full);
-    int fd = openat(at, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    int fd = (int)TEMP_FAILURE_RETRY(openat(at, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
     if (fd < 0)
         return qs_fail_errno(err, errno, "%s", full);
     struct timespec times[2] = {like->st_atim, like->st_mtim};
     bool same_owner = like->st_uid == geteuid() && like->st_gid == getegid();
-    if (!write_all(fd, data) || (!same_owner && fchown(fd, like->st_uid, like->st_gid) != 0) ||
-        fchmod(fd, like->st_mode & 07777) != 0 || (keep_times && futimens(fd, times) != 0) || fsync(fd) != 0)
+    if (!write_all(fd, data) || (!same_owner && TEMP_FAILURE_RETRY(fchown(fd, like->st_uid, like->st_gid)) != 0) ||
+        TEMP_FAILURE_RETRY(fchmod(fd, like->st_mode & 07777)) != 0 ||
+        (keep_times && TEMP_FAILURE_RETRY(futimens(fd, times)) != 0) || TEMP_FAILURE_RETRY(fsync(fd)) != 0)
         status = qs_fail_errno(err, errno, "%s", full);
     if (close(fd) != 0 && status == QS_OK)
         status = qs_fail_errno(err, errno, "%s", full);
-    if (status == QS_OK && renameat2(at, temporary, at, name, RENAME_NOREPLACE) != 0)
+    if (status == QS_OK && TEMP_FAILURE_RETRY(renameat2(at, temporary, at, name, RENAME_NOREPLACE)) != 0)
         status = errno == EEXIST ? qs_fail(err, QS_DATA, "%s: the name is taken", full) : qs_fail_errno(err, errno, "%s", full);
     if (status != QS_OK)
-        (void)unlinkat(at, temporary, 0);       /* ours: made above */
+        (void)TEMP_FAILURE_RETRY(unlinkat(at, temporary, 0));       /* ours: made above */
     fs->dirs[dir].changed = true;
     return status;
 }
@@ -347,7 +356,7 @@ static enum qs_status remove_of_run(struct qs_fs *fs, const char *path, int flag
     enum qs_status status = locate(fs, path, false, full, &dir, &name, err);
     if (status != QS_OK)
         return status == QS_GONE ? QS_OK : status;
-    if (unlinkat(fs->dirs[dir].fd, name, flags) != 0 && errno != ENOENT)
+    if (TEMP_FAILURE_RETRY(unlinkat(fs->dirs[dir].fd, name, flags)) != 0 && errno != ENOENT)
         return qs_fail_errno(err, errno, "%s", full);
     fs->dirs[dir].changed = true;
     return QS_OK;
@@ -372,7 +381,7 @@ enum qs_status qs_fs_sync(struct qs_fs *fs, struct qs_error *err)
     for (uint32_t i = 0; i < fs->dir_count; i++) {
         if (!fs->dirs[i].changed)
             continue;
-        if (fsync(fs->dirs[i].fd) != 0 && errno != EINVAL)
+        if (TEMP_FAILURE_RETRY(fsync(fs->dirs[i].fd)) != 0 && errno != EINVAL)
             return qs_fail_errno(err, errno, "cannot sync a directory of the queue");
         fs->dirs[i].changed = false;
     }
@@ -423,9 +432,55 @@ static enum qs_status walk(struct qs_fs *fs, const char *path, unsigned depth, q
 
 enum qs_status qs_fs_walk_run(struct qs_fs *fs, qs_fs_visit visit, void *data, struct qs_error *err)
 {
-    enum { DEEPEST = 8 };
     enum qs_status status = walk(fs, "@", DEEPEST, visit, data, err);
     return status == QS_END ? QS_OK : status;
+}
+
+struct wipe {
+    struct qs_fs *fs;
+    struct qs_error *err;
+    const char *prefix;
+};
+
+static enum qs_status wipe_one(void *data, const char *path, const struct stat *st)
+{
+    const struct wipe *w = data;
+    (void)st;
+    return strncmp(path, w->prefix, strlen(w->prefix)) == 0 ? qs_fs_unlink(w->fs, path, w->err) : QS_OK;
+}
+
+enum qs_status qs_fs_wipe(struct qs_fs *fs, const char *prefix, struct qs_error *err)
+{
+    struct wipe w = {fs, err, prefix};
+    if (!is_of_run(prefix))
+        return qs_fail(err, QS_DATA, "%s: nothing is removed outside the run directory", prefix);
+    return qs_fs_walk_run(fs, wipe_one, &w, err);
+}
+
+/* Removes what is empty below dir/name, and that. */
+static void prune(int dir, const char *name, unsigned depth)
+{
+    int fd = openat(dir, name, DIR_FLAGS);
+    DIR *stream = fd < 0 ? NULL : fdopendir(fd);
+    if (fd >= 0 && !stream)
+        close(fd);
+    for (struct dirent *entry; stream && depth > 0 && (entry = readdir(stream)) != NULL;) {
+        struct stat st;
+        if (component_ok(qs_span_of(entry->d_name)) &&
+            fstatat(dirfd(stream), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode))
+            prune(dirfd(stream), entry->d_name, depth - 1);
+    }
+    if (stream)
+        closedir(stream);
+    (void)TEMP_FAILURE_RETRY(unlinkat(dir, name, AT_REMOVEDIR));     /* full ones stay */
+}
+
+void qs_fs_prune_run(struct qs_fs *fs)
+{
+    struct dir *base = NULL;
+    if (fs->run[0] && open_dir(fs, QS_RUN_BASE, sizeof QS_RUN_BASE - 1, false, &base, NULL) == QS_OK)
+        prune(base->fd, fs->run + sizeof QS_RUN_BASE, DEEPEST);
+    fs->run[0] = '\0';
 }
 
 static int by_name(const void *a, const void *b)
@@ -476,7 +531,7 @@ enum qs_status qs_fs_runs(TALLOC_CTX *parent, struct qs_fs *fs, char ***names, s
 
 enum qs_status qs_fs_put(int fd, struct qs_span data, bool sync, struct qs_error *err)
 {
-    if (!write_all(fd, data) || (sync && fdatasync(fd) != 0))
+    if (!write_all(fd, data) || (sync && TEMP_FAILURE_RETRY(fdatasync(fd)) != 0))
         return qs_fail_errno(err, errno, "cannot write");
     return QS_OK;
 }
@@ -501,11 +556,52 @@ void qs_fs_new_abandon(struct qs_fs_new *file)
 {
     if (file->fd >= 0) {
         close(file->fd);
-        (void)unlinkat(file->dir, file->temporary, 0);      /* ours: made by qs_fs_new_begin */
+        (void)TEMP_FAILURE_RETRY(unlinkat(file->dir, file->temporary, 0));      /* ours: made by qs_fs_new_begin */
     }
     if (file->dir >= 0)
         close(file->dir);
     file->fd = file->dir = -1;
+}
+
+/* Whoever writes a temporary file holds its lock: one without a lock was left by a crash, and is removed. */
+static bool drop_stale(int dir, const char *temporary)
+{
+    int fd = openat(dir, temporary, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0)
+        return errno == ENOENT;
+    bool dropped = flock(fd, LOCK_EX | LOCK_NB) == 0 && TEMP_FAILURE_RETRY(unlinkat(dir, temporary, 0)) == 0;
+    if (!dropped)
+        errno = EWOULDBLOCK;
+    close(fd);
+    return dropped;
+}
+
+enum qs_status qs_fs_new_forget(const char *path, struct qs_error *err)
+{
+    const char *name = NULL;
+    char temporary[264];
+    int dir = open_parent(path, &name);
+    if (dir < 0)
+        return errno == ENOENT ? QS_OK : qs_fail_errno(err, errno, "%s", path);
+    int length = snprintf(temporary, sizeof temporary, ".%s.new", name);
+    enum qs_status status = length > 0 && length < (int)sizeof temporary && drop_stale(dir, temporary)
+        ? QS_OK : qs_fail(err, QS_BUSY, "%s: an unfinished file of this name cannot be removed", path);
+    close(dir);
+    return status;
+}
+
+static int open_temporary(const struct qs_fs_new *file)
+{
+    enum { FLAGS = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC };
+    int fd = (int)TEMP_FAILURE_RETRY(openat(file->dir, file->temporary, FLAGS, 0600));
+    if (fd < 0 && errno == EEXIST && drop_stale(file->dir, file->temporary))
+        fd = (int)TEMP_FAILURE_RETRY(openat(file->dir, file->temporary, FLAGS, 0600));
+    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0) {
+        close(fd);
+        errno = EWOULDBLOCK;
+        return -1;
+    }
+    return fd;
 }
 
 enum qs_status qs_fs_new_begin(const char *path, struct qs_fs_new *file, struct qs_error *err)
@@ -522,9 +618,10 @@ enum qs_status qs_fs_new_begin(const char *path, struct qs_fs_new *file, struct 
         status = qs_fail(err, QS_USAGE, "%s exists already", path);
     if (status == QS_OK) {
         snprintf(file->temporary, sizeof file->temporary, ".%s.new", file->name);
-        file->fd = openat(file->dir, file->temporary, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+        file->fd = open_temporary(file);
         if (file->fd < 0)
-            status = qs_fail_errno(err, errno, "%s", path);
+            status = errno == EWOULDBLOCK ? qs_fail(err, QS_BUSY, "%s: another qsurgeon is writing it", path)
+                                          : qs_fail_errno(err, errno, "%s", path);
     }
     if (status != QS_OK)
         qs_fs_new_abandon(file);
@@ -534,19 +631,21 @@ enum qs_status qs_fs_new_begin(const char *path, struct qs_fs_new *file, struct 
 enum qs_status qs_fs_new_finish(struct qs_fs_new *file, struct qs_error *err)
 {
     enum qs_status status = QS_OK;
-    if (fsync(file->fd) != 0)
+    if (TEMP_FAILURE_RETRY(fsync(file->fd)) != 0)
         status = qs_fail_errno(err, errno, "%s", file->name);
-    else if (renameat2(file->dir, file->temporary, file->dir, file->name, RENAME_NOREPLACE) != 0)
+    else if (TEMP_FAILURE_RETRY(renameat2(file->dir, file->temporary, file->dir, file->name, RENAME_NOREPLACE)) != 0)
         status = errno == EEXIST ? qs_fail(err, QS_USAGE, "%s exists already", file->name)
                                  : qs_fail_errno(err, errno, "%s", file->name);
     if (status != QS_OK) {
         qs_fs_new_abandon(file);
         return status;
     }
-    if (fsync(file->dir) != 0)
+    if (TEMP_FAILURE_RETRY(fsync(file->dir)) != 0)
         status = qs_fail_errno(err, errno, "%s", file->name);
     if (close(file->fd) != 0 && status == QS_OK)
         status = qs_fail_errno(err, errno, "%s", file->name);
+    if (status != QS_OK)                /* what may not last is not there at all */
+        (void)TEMP_FAILURE_RETRY(unlinkat(file->dir, file->name, 0));
     close(file->dir);
     file->fd = file->dir = -1;
     return status;
@@ -576,7 +675,7 @@ enum qs_status qs_fs_make_dirs(const char *path, struct qs_error *err)
         if (part[i] != '/' && part[i] != '\0')
             continue;
         part[i] = '\0';
-        if (mkdir(part, 0700) != 0 && errno != EEXIST)
+        if (TEMP_FAILURE_RETRY(mkdir(part, 0700)) != 0 && errno != EEXIST)
             return qs_fail_errno(err, errno, "%s: cannot make the directory", part);
         part[i] = path[i];
     }
@@ -585,7 +684,7 @@ enum qs_status qs_fs_make_dirs(const char *path, struct qs_error *err)
 
 enum qs_status qs_fs_append(const char *path, int *fd, struct qs_error *err)
 {
-    int opened = open(path, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    int opened = (int)TEMP_FAILURE_RETRY(open(path, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600));
     if (opened < 0)
         return qs_fail_errno(err, errno, "%s", path);
     *fd = opened;

@@ -59,10 +59,16 @@ enum qs_status qs_fs_sync(struct qs_fs *fs, struct qs_error *err) QS_MUST_CHECK;
 typedef enum qs_status (*qs_fs_visit)(void *data, const char *path, const struct stat *st);
 enum qs_status qs_fs_walk_run(struct qs_fs *fs, qs_fs_visit visit, void *data, struct qs_error *err) QS_MUST_CHECK;
 
+/* Unlinks the regular files of the run directory whose path begins with `prefix`, "@/...". */
+enum qs_status qs_fs_wipe(struct qs_fs *fs, const char *prefix, struct qs_error *err) QS_MUST_CHECK;
+/* Removes the empty directories of the run directory, and itself when it is empty. "@/" means nothing from then on. */
+void qs_fs_prune_run(struct qs_fs *fs);
+
 /* Outside the queue, for plans, journals and archives: */
 
-/* A new file, mode 0600, under a temporary name in the directory where it shall be; QS_USAGE: the name is taken already. Ended by
- * exactly one of the two below. */
+/* A new file, mode 0600, under a temporary name in the directory where it shall be; QS_USAGE: the name is taken already. The
+ * temporary file is locked: one that a crash has left is replaced, one that is being written is QS_BUSY. Ended by exactly one
+ * of the two below. */
 struct qs_fs_new {
     int fd, dir;
     char name[256], temporary[264];
@@ -71,6 +77,8 @@ enum qs_status qs_fs_new_begin(const char *path, struct qs_fs_new *file, struct 
 /* Syncs it, renames it without replacing, syncs the directory. On failure it is removed. */
 enum qs_status qs_fs_new_finish(struct qs_fs_new *file, struct qs_error *err) QS_MUST_CHECK;
 void qs_fs_new_abandon(struct qs_fs_new *file);
+/* Removes the temporary file that a crash has left beside `path`, if any. */
+enum qs_status qs_fs_new_forget(const char *path, struct qs_error *err) QS_MUST_CHECK;
 
 /* All of that with `data`. QS_USAGE: the name is taken. */
 enum qs_status qs_fs_write_new(const char *path, struct qs_span data, struct qs_error *err) QS_MUST_CHECK;

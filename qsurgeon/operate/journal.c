@@ -27,6 +27,7 @@ const char *qs_outcome_name(enum qs_outcome outcome)
 
 struct qs_journal {
     int fd;
+    bool torn;                  /* a write failed half-way: the next one begins a new line */
     struct qs_buffer lines;
 };
 
@@ -66,7 +67,10 @@ enum qs_status qs_journal_open(TALLOC_CTX *parent, const char *dir, struct qs_jo
 
 static enum qs_status flush(struct qs_journal *journal, bool sync, struct qs_error *err)
 {
-    enum qs_status status = qs_fs_put(journal->fd, (struct qs_span){journal->lines.data, journal->lines.len}, sync, err);
+    enum qs_status status = journal->torn ? qs_fs_put(journal->fd, QS_SPAN("\n"), false, err) : QS_OK;
+    if (status == QS_OK)
+        status = qs_fs_put(journal->fd, (struct qs_span){journal->lines.data, journal->lines.len}, sync, err);
+    journal->torn = status != QS_OK;
     if (status == QS_OK)
         journal->lines.len = 0;
     return status;
@@ -92,8 +96,10 @@ static bool add_move(struct qs_journal *journal, const struct qs_move *m, bool f
         return false;
     if (m->to && (!add(journal, "\",\"t\":\"") || !add(journal, m->to)))
         return false;
+    if (m->back && (!add(journal, "\",\"bk\":\"") || !add(journal, m->back)))
+        return false;
     snprintf(numbers, sizeof numbers, "\",\"i\":%" PRIu64, m->inode);
-    if (!add(journal, numbers) || (m->optional && !add(journal, ",\"o\":1")))
+    if (!add(journal, numbers) || (m->optional && !add(journal, ",\"o\":1")) || (m->log && !add(journal, ",\"l\":1")))
         return false;
     numbers[0] = '\0';
     if (m->kind == QS_STEP_TIMES)
@@ -122,11 +128,11 @@ enum qs_status qs_journal_moves(struct qs_journal *journal, uint32_t n, const st
     return finish_line(journal, ok && add(journal, "]}"), err);
 }
 
-enum qs_status qs_journal_outcome(struct qs_journal *journal, uint32_t n, enum qs_outcome outcome, const char *why,
+enum qs_status qs_journal_outcome(struct qs_journal *journal, uint32_t n, bool undone, enum qs_outcome outcome, const char *why,
                                   struct qs_error *err)
 {
     char head[80];
-    snprintf(head, sizeof head, "{\"n\":%" PRIu32 ",\"outcome\":\"%s\"", n, outcome_words[outcome]);
+    snprintf(head, sizeof head, "{\"n\":%" PRIu32 ",\"%s\":\"%s\"", n, undone ? "back" : "outcome", outcome_words[outcome]);
     bool ok = add(journal, head);
     if (ok && why && why[0]) {
         json_t *text = json_string(why);            /* NULL where it is no UTF-8: the outcome says enough then */
@@ -141,6 +147,18 @@ enum qs_status qs_journal_outcome(struct qs_journal *journal, uint32_t n, enum q
 enum qs_status qs_journal_mark(struct qs_journal *journal, const char *mark, struct qs_error *err)
 {
     enum qs_status status = finish_line(journal, add(journal, "{\"") && add(journal, mark) && add(journal, "\":true}"), err);
+    return status == QS_OK ? flush(journal, true, err) : status;
+}
+
+enum qs_status qs_journal_archive(struct qs_journal *journal, const char *path, struct qs_error *err)
+{
+    json_t *object = json_pack("{s:s}", "archive", path);
+    char *text = object ? json_dumps(object, JSON_COMPACT | JSON_ENSURE_ASCII) : NULL;
+    json_decref(object);
+    if (!text)
+        return qs_fail(err, QS_DATA, "the path of the archive is not UTF-8");
+    enum qs_status status = finish_line(journal, add(journal, text), err);
+    free(text);
     return status == QS_OK ? flush(journal, true, err) : status;
 }
 
@@ -166,6 +184,7 @@ static bool take_move(TALLOC_CTX *parent, const json_t *object, struct qs_move *
 {
     const char *word = json_string_value(json_object_get(object, "k"));
     const char *from = json_string_value(json_object_get(object, "f")), *to = json_string_value(json_object_get(object, "t"));
+    const char *back = json_string_value(json_object_get(object, "bk"));
     bool known = false;
     for (unsigned k = 0; word && k < sizeof kind_words / sizeof *kind_words; k++)
         if (strcmp(word, kind_words[k]) == 0) {
@@ -173,12 +192,14 @@ static bool take_move(TALLOC_CTX *parent, const json_t *object, struct qs_move *
             known = true;
         }
     bool needs_to = m->kind == QS_STEP_MOVE || m->kind == QS_STEP_CREATE;
-    if (!known || !good_path(from) || (needs_to && !good_path(to)))
+    if (!known || !good_path(from) || (needs_to && !good_path(to)) || (back && !good_path(back)))
         return false;
+    m->back = back ? talloc_strdup(parent, back) : NULL;
     m->from = talloc_strdup(parent, from);
     m->to = to ? talloc_strdup(parent, to) : NULL;
     m->inode = number(object, "i");
     m->optional = number(object, "o") != 0;
+    m->log = number(object, "l") != 0;
     m->offset = number(object, "at");
     m->expect = (uint8_t)number(object, "x");
     m->byte = (uint8_t)number(object, "y");
@@ -198,7 +219,13 @@ static bool take_line(struct qs_past *past, const json_t *line)
     if (!n) {
         past->archived |= json_is_true(json_object_get(line, "archived"));
         past->unlinked |= json_is_true(json_object_get(line, "unlinked"));
+        past->undoing |= json_is_true(json_object_get(line, "undoing"));
         past->undone |= json_is_true(json_object_get(line, "undone"));
+        const char *archive = json_string_value(json_object_get(line, "archive"));
+        if (archive) {
+            talloc_free(past->archive);
+            past->archive = talloc_strdup(past, archive);
+        }
         past->end |= json_is_true(json_object_get(line, "end"));
         return true;
     }
@@ -219,11 +246,15 @@ static bool take_line(struct qs_past *past, const json_t *line)
                 return false;
     }
     const char *outcome = json_string_value(json_object_get(line, "outcome"));
-    for (unsigned o = 0; outcome && o < QS_OUTCOMES; o++)
-        if (strcmp(outcome, outcome_words[o]) == 0) {
+    const char *back = json_string_value(json_object_get(line, "back"));
+    for (unsigned o = 0; o < QS_OUTCOMES; o++) {
+        if (outcome && strcmp(outcome, outcome_words[o]) == 0) {
             r->has_outcome = true;
             r->outcome = (enum qs_outcome)o;
         }
+        if (back && strcmp(back, outcome_words[o]) == 0)
+            r->settled = o == QS_DONE || o == QS_LEFT_GONE;
+    }
     return true;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a run did, as JSON Lines that grow: {"n":3,"moves":[...]} before a message is touched, {"n":3,"outcome":"done"} after it,
- * {"archived":true,...}, {"unlinked":true}, {"undone":true}, {"end":true} for the run. A cut-off last line is what a crash leaves: it is
+ * {"archive":PATH}, {"archived":true}, {"unlinked":true}, {"end":true} for the run; and of its undo {"undoing":true},
+ * {"n":3,"back":"done"}, {"undone":true}. A cut-off last line is what a crash leaves: it is
  * passed over, and the disk tells the rest. */
 #ifndef QSURGEON_JOURNAL_H
 #define QSURGEON_JOURNAL_H
@@ -17,9 +18,11 @@ enum qs_status qs_journal_open(TALLOC_CTX *parent, const char *dir, struct qs_jo
 /* Lines go to a buffer; qs_journal_sync writes and syncs it. */
 enum qs_status qs_journal_moves(struct qs_journal *journal, uint32_t n, const struct qs_move *moves, size_t count,
                                 struct qs_error *err) QS_MUST_CHECK;
-enum qs_status qs_journal_outcome(struct qs_journal *journal, uint32_t n, enum qs_outcome outcome, const char *why,
+enum qs_status qs_journal_outcome(struct qs_journal *journal, uint32_t n, bool undone, enum qs_outcome outcome, const char *why,
                                   struct qs_error *err) QS_MUST_CHECK;
-/* A mark of the whole run: "archived", "unlinked", "undone", "end". */
+/* Where the archive will be, synced before it is begun. */
+enum qs_status qs_journal_archive(struct qs_journal *journal, const char *path, struct qs_error *err) QS_MUST_CHECK;
+/* A mark of the whole run, synced: "archived", "unlinked", "undoing", "undone", "end". */
 enum qs_status qs_journal_mark(struct qs_journal *journal, const char *mark, struct qs_error *err) QS_MUST_CHECK;
 enum qs_status qs_journal_sync(struct qs_journal *journal, struct qs_error *err) QS_MUST_CHECK;
 
@@ -29,11 +32,13 @@ struct qs_record {
     size_t count;
     bool has_outcome;
     enum qs_outcome outcome;        /* the last one */
+    bool settled;                   /* undo has put it back, or found that the MTA has acted on it */
 };
 struct qs_past {
     struct qs_record *of;           /* one for each message of the plan */
     uint32_t count;
-    bool archived, unlinked, undone, end;
+    bool archived, unlinked, undoing, undone, end;
+    char *archive;                  /* its path, once it was decided; or NULL */
 };
 /* Reads <dir>/journal.jsonl of a run of `count` messages; a missing file is an empty journal. Paths are checked as those of a
  * plan are: the file is input. QS_DATA: damaged before its last line. */

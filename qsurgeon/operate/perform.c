@@ -23,6 +23,16 @@ static enum qs_status create(struct qs_fs *fs, const struct qs_step *step, struc
     return status;
 }
 
+enum qs_status qs_moves_discard(struct qs_fs *fs, const struct qs_move *moves, size_t count, struct qs_error *err)
+{
+    enum qs_status status = QS_OK;
+    for (size_t i = 0; i < count; i++) {
+        enum qs_status one = moves[i].kind == QS_STEP_CREATE ? qs_fs_unlink(fs, moves[i].to, err) : QS_OK;
+        status = status == QS_OK ? one : status;
+    }
+    return status;
+}
+
 enum qs_status qs_moves_prepare(TALLOC_CTX *parent, struct qs_fs *fs, const struct qs_step *steps, size_t count,
                                 const struct stat *message, struct qs_move **moves, struct qs_error *err)
 {
@@ -36,12 +46,13 @@ enum qs_status qs_moves_prepare(TALLOC_CTX *parent, struct qs_fs *fs, const stru
         const struct qs_step *s = &steps[i];
         struct qs_move *m = &list[i];
         *m = (struct qs_move){.kind = s->kind, .optional = s->optional, .time = s->time, .offset = s->offset,
-                              .expect = s->expect, .byte = s->byte};
+                              .expect = s->expect, .byte = s->byte, .log = s->log};
+        m->back = s->back ? talloc_strdup(list, s->back) : NULL;
         m->from = s->from ? talloc_strdup(list, s->from) : NULL;
         m->to = s->to ? talloc_strdup(list, s->to) : NULL;
         m->before[0] = message->st_atim;
         m->before[1] = message->st_mtim;
-        if ((s->from && !m->from) || (s->to && !m->to))
+        if ((s->from && !m->from) || (s->to && !m->to) || (s->back && !m->back))
             status = qs_fail(err, QS_NOMEM, "out of memory");
         else if (s->kind == QS_STEP_CREATE)
             status = create(fs, s, m, err);
@@ -62,7 +73,7 @@ enum qs_status qs_moves_prepare(TALLOC_CTX *parent, struct qs_fs *fs, const stru
     }
     for (size_t i = 0; i < made; i++)
         if (list[i].kind == QS_STEP_CREATE && list[i].inode && qs_fs_unlink(fs, list[i].to, NULL) != QS_OK)
-            break;      /* stays in the run directory, where nobody looks but undo */
+            break;      /* stays in the run directory until the run is settled */
     talloc_free(list);
     return status;
 }
@@ -92,6 +103,11 @@ static enum qs_status take_lock(struct qs_fs *fs, const char *path, bool both, u
 
 /* --- performing ------------------------------------------------------------------------------------------------------- */
 
+static bool is_of_run(const char *path)
+{
+    return strncmp(path, "@/", 2) == 0;
+}
+
 static enum qs_status set_times(struct qs_fs *fs, const struct qs_move *m, struct qs_error *err)
 {
     struct timespec times[2] = {m->before[0], m->before[1]};
@@ -109,12 +125,11 @@ static enum qs_status move(struct qs_fs *fs, const struct qs_move *m, struct qs_
     if (status != QS_OK || !m->inode)
         return status;
     status = qs_fs_stat(fs, m->to, &st, err);
-    if (status == QS_OK && st.st_ino == m->inode)
-        return QS_OK;
+    if (status != QS_OK || st.st_ino == m->inode)
+        return status;
     /* the name belonged to another message: give it back */
-    if (status == QS_OK && qs_fs_move(fs, m->to, m->from, err) != QS_OK)
-        return QS_IO;
-    return qs_fail(err, QS_DATA, "%s: another message has this queue ID now", m->from);
+    status = qs_fs_move(fs, m->to, m->from, err);
+    return status != QS_OK ? QS_IO : qs_fail(err, QS_DATA, "%s: another message has this queue ID now", m->from);
 }
 
 static enum qs_status perform_one(struct qs_fs *fs, const struct qs_move *m, struct qs_error *err)
@@ -139,8 +154,11 @@ static const struct qs_move *claim_of(const struct qs_move *moves, size_t count)
 /* A hold of a Postfix message is a rename and nothing else: no lock is of use for it. */
 static bool lock_is_of_use(size_t count, const struct qs_move *claim)
 {
-    return count > 1 || strncmp(claim->to, "@/", 2) == 0;
+    return count > 1 || is_of_run(claim->to);
 }
+
+static enum qs_status reverse_all(struct qs_fs *fs, const struct qs_move *moves, size_t count, bool at_once, bool lock,
+                                  struct qs_error *err);
 
 enum qs_status qs_moves_perform(struct qs_fs *fs, const struct qs_move *moves, size_t count, enum qs_lock_rule rule,
                                 bool *intact, struct qs_error *err)
@@ -148,21 +166,25 @@ enum qs_status qs_moves_perform(struct qs_fs *fs, const struct qs_move *moves, s
     const struct qs_move *claim = claim_of(moves, count);
     enum qs_status status = QS_OK;
     int lock = -1;
-    size_t done = 0;
+    size_t tried = 0;
+    bool claimed = false;
     *intact = true;
     if (!claim)
         return qs_fail(err, QS_DATA, "no claim among the steps");
     if (rule == QS_LOCK_BEFORE_CLAIM)
         status = take_lock(fs, claim->from, true, claim->inode, &lock, err);
-    while (status == QS_OK && done < count) {
-        status = perform_one(fs, &moves[done], err);
-        if (status != QS_OK)
-            break;
-        if (&moves[done++] == claim && rule == QS_LOCK_AFTER_CLAIM && lock_is_of_use(count, claim))
+    while (status == QS_OK && tried < count) {
+        const struct qs_move *m = &moves[tried++];
+        status = perform_one(fs, m, err);
+        /* the name of nobody, or of another message, is no claim; after any other failure the rename may have happened */
+        claimed |= m == claim && status != QS_GONE && status != QS_DATA;
+        if (status == QS_OK && m == claim && rule == QS_LOCK_AFTER_CLAIM && lock_is_of_use(count, claim))
             status = take_lock(fs, claim->to, false, claim->inode, &lock, err);
     }
+    /* also the step that failed: it may have been done in part */
     if (status != QS_OK)
-        *intact = qs_moves_reverse(fs, moves, done, QS_LOCK_NONE, NULL) == QS_OK;
+        *intact = (!claimed || reverse_all(fs, moves, tried, true, false, NULL) == QS_OK) &&
+                  qs_moves_discard(fs, moves, count, NULL) == QS_OK;
     if (lock >= 0)
         close(lock);
     return status;
@@ -170,33 +192,40 @@ enum qs_status qs_moves_perform(struct qs_fs *fs, const struct qs_move *moves, s
 
 /* --- reversing -------------------------------------------------------------------------------------------------------- */
 
-static enum qs_status reverse_move(struct qs_fs *fs, const struct qs_move *m, struct qs_error *err)
+/* With `at_once` a message goes back to where it was a moment ago, whatever `back` says. */
+static enum qs_status reverse_move(struct qs_fs *fs, const struct qs_move *m, bool at_once, struct qs_error *err)
 {
     struct stat here, there;
-    enum qs_status from = qs_fs_stat(fs, m->from, &here, err), to = qs_fs_stat(fs, m->to, &there, err);
+    const char *origin = !at_once && m->back ? m->back : m->from;
+    enum qs_status from = qs_fs_stat(fs, origin, &here, err), to = qs_fs_stat(fs, m->to, &there, err);
+    if (from == QS_GONE && m->back)
+        from = qs_fs_stat(fs, at_once ? m->back : m->from, &here, err);     /* may be in either place already */
     if ((from != QS_OK && from != QS_GONE) || (to != QS_OK && to != QS_GONE))
         return from != QS_OK && from != QS_GONE ? from : to;
-    if (to == QS_GONE && from == QS_OK)
-        return !m->inode || here.st_ino == m->inode ? QS_OK     /* never moved, or moved back before */
-                                                    : qs_fail(err, QS_DATA, "%s: another message has this name now", m->from);
-    if (to == QS_GONE)
-        return m->optional ? QS_OK : qs_fail(err, QS_GONE, "%s: no longer there, the mail server has acted on it", m->to);
-    if (m->inode && there.st_ino != m->inode)
-        return from == QS_OK && here.st_ino == m->inode
-            ? QS_OK : qs_fail(err, QS_GONE, "%s: the mail server has rewritten it since", m->to);
-    if (from == QS_OK)
-        return qs_fail(err, QS_DATA, "%s: the name is taken by another message", m->from);
-    return qs_fs_move(fs, m->to, m->from, err);
+    if (to == QS_OK && (!m->inode || there.st_ino == m->inode || is_of_run(m->to))) {
+        if (from == QS_GONE)
+            return qs_fs_move(fs, m->to, origin, err);
+        return m->log ? QS_OK : qs_fail(err, QS_DATA, "%s: the name is taken by another message", m->from);
+    }
+    if (from == QS_OK && (!m->inode || here.st_ino == m->inode))
+        return QS_OK;                       /* never moved, or moved back before */
+    if (m->log || (m->optional && from == QS_GONE))
+        return QS_OK;
+    if (from == QS_OK && to == QS_GONE)
+        return qs_fail(err, QS_DATA, "%s: another message has this name now", m->from);
+    return qs_fail(err, QS_GONE, to == QS_GONE ? "%s: no longer there, the mail server has acted on it"
+                                               : "%s: the mail server has rewritten it since", m->to);
 }
 
 static enum qs_status reverse_byte(struct qs_fs *fs, const struct qs_move *m, struct qs_error *err)
 {
     struct stat st;
-    if (qs_fs_stat(fs, m->from, &st, NULL) == QS_GONE)
+    enum qs_status status = qs_fs_stat(fs, m->from, &st, err);
+    if (status == QS_GONE)
         return QS_OK;               /* the claim was not made, or is reversed: nothing was edited under this name */
-    if (qs_fs_byte(fs, m->from, m->offset, m->byte, m->expect, NULL) == QS_OK)
-        return QS_OK;
-    return qs_fs_byte(fs, m->from, m->offset, m->expect, m->expect, err);      /* is as before already? */
+    status = status == QS_OK ? qs_fs_byte(fs, m->from, m->offset, m->byte, m->expect, err) : status;
+    return status == QS_DATA ? qs_fs_byte(fs, m->from, m->offset, m->expect, m->expect, err)    /* is as before already? */
+                             : status;
 }
 
 static enum qs_status reverse_times(struct qs_fs *fs, const struct qs_move *m, struct qs_error *err)
@@ -210,29 +239,66 @@ static enum qs_status reverse_times(struct qs_fs *fs, const struct qs_move *m, s
 static const struct qs_move *last_live(const struct qs_move *moves, size_t count)
 {
     for (size_t i = count; i-- > 0;)
-        if (moves[i].kind == QS_STEP_MOVE && moves[i].inode && strncmp(moves[i].to, "@/", 2) != 0)
+        if (moves[i].kind == QS_STEP_MOVE && moves[i].inode && !moves[i].log && !is_of_run(moves[i].to))
             return &moves[i];
     return NULL;
+}
+
+static bool has_inode(struct qs_fs *fs, const char *path, uint64_t inode)
+{
+    struct stat st;
+    return qs_fs_stat(fs, path, &st, NULL) == QS_OK && st.st_ino == inode;
+}
+
+static bool edits_bytes(const struct qs_move *moves, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (moves[i].kind == QS_STEP_BYTE)
+            return true;
+    return false;
+}
+
+static enum qs_status reverse_all(struct qs_fs *fs, const struct qs_move *moves, size_t count, bool at_once, bool may_lock,
+                                  struct qs_error *err)
+{
+    const struct qs_move *claim = claim_of(moves, count), *live = last_live(moves, count);
+    enum qs_status status = QS_OK;
+    int lock = -1;
+    /* a new image took the message's place and is gone from there again: reversed before, but for the image */
+    if (claim && live && live->inode != claim->inode && has_inode(fs, claim->from, claim->inode))
+        return qs_moves_discard(fs, moves, count, err);
+    bool lock_bytes = may_lock && live && live != claim && edits_bytes(moves, count);
+    for (size_t i = count; status == QS_OK && i-- > 0;) {
+        const struct qs_move *m = &moves[i];
+        switch (m->kind) {
+        case QS_STEP_MOVE: status = reverse_move(fs, m, at_once, err); break;
+        case QS_STEP_TIMES: status = reverse_times(fs, m, err); break;
+        case QS_STEP_BYTE: status = reverse_byte(fs, m, err); break;
+        case QS_STEP_CREATE: status = qs_fs_unlink(fs, m->to, err); break;
+        }
+        if (status != QS_OK || m != live || !lock_bytes || !has_inode(fs, live->from, live->inode))
+            continue;
+        status = take_lock(fs, live->from, false, live->inode, &lock, err);
+        if (status == QS_BUSY && qs_fs_move(fs, live->from, live->to, err) != QS_OK)
+            status = QS_IO;
+    }
+    if (lock >= 0)
+        close(lock);
+    return status;
 }
 
 enum qs_status qs_moves_reverse(struct qs_fs *fs, const struct qs_move *moves, size_t count, enum qs_lock_rule rule,
                                 struct qs_error *err)
 {
-    const struct qs_move *live = rule == QS_LOCK_BEFORE_CLAIM ? last_live(moves, count) : NULL;
+    const struct qs_move *claim = claim_of(moves, count), *live = last_live(moves, count);
     enum qs_status status = QS_OK;
-    struct stat st;
     int lock = -1;
-    if (live && qs_fs_stat(fs, live->to, &st, NULL) == QS_OK && st.st_ino == live->inode)
+    if (rule == QS_LOCK_BEFORE_CLAIM && live && has_inode(fs, live->to, live->inode))
         status = take_lock(fs, live->to, true, live->inode, &lock, err);
-    for (size_t i = count; status == QS_OK && i-- > 0;) {
-        const struct qs_move *m = &moves[i];
-        switch (m->kind) {
-        case QS_STEP_MOVE: status = reverse_move(fs, m, err); break;
-        case QS_STEP_TIMES: status = reverse_times(fs, m, err); break;
-        case QS_STEP_BYTE: status = reverse_byte(fs, m, err); break;
-        case QS_STEP_CREATE: status = qs_fs_unlink(fs, m->to, err); break;
-        }
-    }
+    else if (rule == QS_LOCK_AFTER_CLAIM && claim && claim->back && has_inode(fs, claim->to, claim->inode))
+        status = take_lock(fs, claim->to, false, claim->inode, &lock, err);     /* an agent may still deliver it */
+    if (status == QS_OK)
+        status = reverse_all(fs, moves, count, false, true, err);
     if (lock >= 0)
         close(lock);
     return status;

@@ -9,8 +9,9 @@
 /* A step as it stands in the journal: with what is needed to reverse it. */
 struct qs_move {
     enum qs_step_kind kind;
-    bool optional;
+    bool optional, log;
     const char *from, *to;          /* TIMES, BYTE: from; CREATE: to */
+    const char *back;               /* MOVE: where undo puts it; NULL: to `from` */
     uint64_t inode;                 /* MOVE, CREATE: of the file, so that no other is taken for it; 0: any */
     struct timespec before[2];      /* TIMES: access and modification time before the claim */
     int64_t time;
@@ -23,6 +24,9 @@ struct qs_move {
 enum qs_status qs_moves_prepare(TALLOC_CTX *parent, struct qs_fs *fs, const struct qs_step *steps, size_t count,
                                 const struct stat *message, struct qs_move **moves, struct qs_error *err) QS_MUST_CHECK;
 
+/* Removes what was created for moves of which none was performed. */
+enum qs_status qs_moves_discard(struct qs_fs *fs, const struct qs_move *moves, size_t count, struct qs_error *err) QS_MUST_CHECK;
+
 /* Performs them in order. Before the first, takes the MTA's lock as `rule` allows. On failure what was done is reversed
  * again, and *intact says whether that succeeded. QS_GONE: the message left before the claim. QS_BUSY: locked by the MTA.
  * QS_DATA: not the same message any more. */
@@ -30,8 +34,9 @@ enum qs_status qs_moves_perform(struct qs_fs *fs, const struct qs_move *moves, s
                                 bool *intact, struct qs_error *err) QS_MUST_CHECK;
 
 /* Reverses them in reverse order; each is looked at on the disk, so that it may have been performed or not, or reversed
- * before. Takes the MTA's lock first where `rule` wants it before a claim. QS_GONE: the MTA has acted on the message since,
- * nothing to reverse. QS_BUSY: the MTA works on it. QS_DATA: something else stands in the way. */
+ * before. Takes the MTA's lock first where `rule` wants it before a claim, and before bytes are edited. QS_GONE: the MTA has
+ * acted on the message since, nothing to reverse. QS_BUSY: the MTA works on it. QS_DATA: something else stands in the way, and
+ * the message lies in the run directory still. */
 enum qs_status qs_moves_reverse(struct qs_fs *fs, const struct qs_move *moves, size_t count, enum qs_lock_rule rule,
                                 struct qs_error *err) QS_MUST_CHECK;
 

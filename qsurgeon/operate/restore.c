@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* From an archive back into the queue. The files of a message are made in the run directory, then moved into the live queue in
- * the reverse of the order in which they were taken: logs and data first, the message's own file last, so that the MTA meets
- * it whole or not at all. */
+/* From an archive back into the queue. First the files of all messages are made in @/staging; when they are complete and
+ * synced, that becomes @/staged by one rename. Then they are moved into the live queue, in the reverse of the order in which
+ * they were taken: logs and data first, the message's own file last, so that the MTA meets it whole or not at all. After a
+ * crash the directory tells how far it came: without @/staged nothing was moved; with it, what is not there any more was. So
+ * no message comes back twice. */
 #include "qsurgeon/restore.h"
 
 #include <stdio.h>
@@ -26,6 +28,7 @@ struct back {
     enum qs_restore_to to;
     int64_t now;
     struct qs_table *taken;         /* digests of the queue IDs that are in the queue */
+    struct qs_table *wanted;        /* of those that shall come back; NULL: all */
     struct qs_restored *done;
 };
 
@@ -75,77 +78,134 @@ static bool live_path(const struct back *b, const struct qs_archived *m, const c
     return printed > 0 && printed < PATH_LONGEST;
 }
 
-/* Makes all files in the run directory, the message's own first; its inode number gives the ID. */
-static enum qs_status make_files(struct back *b, const struct qs_archived *m, char parked[FILES_MOST][PATH_LONGEST],
-                                 size_t *made, uint64_t *inode, struct qs_error *err)
+static void staged_path(char to[PATH_LONGEST], const char *dir, uint32_t n, size_t file)
 {
-    for (*made = 0; *made < m->count;) {
-        const struct qs_archived_file *f = &m->files[*made];
-        struct stat like = {.st_uid = geteuid(), .st_gid = getegid(), .st_mode = S_IFREG | f->mode,
-                            .st_atim = f->mtime, .st_mtim = f->mtime};
-        snprintf(parked[*made], PATH_LONGEST, "@/back/%s", f->name);
-        enum qs_status status = qs_fs_create(b->fs, parked[*made], f->data, &like, true, err);
-        if (status != QS_OK)
-            return status;
-        struct stat st;
-        if ((*made)++ == 0) {
-            status = qs_fs_stat(b->fs, parked[0], &st, err);
-            if (status != QS_OK)
-                return status;
-            *inode = st.st_ino;
-        }
-    }
-    return QS_OK;
+    snprintf(to, PATH_LONGEST, "@/%s/%u/%zu", dir, n, file);
 }
 
-static enum qs_status bring_back(struct back *b, const struct qs_archived *m, struct qs_error *err)
+static enum qs_status stage(struct back *b, const struct qs_archived *m, uint32_t n, struct qs_error *err)
 {
-    char (*parked)[PATH_LONGEST] = talloc_size(NULL, (size_t)FILES_MOST * PATH_LONGEST);
-    char (*live)[PATH_LONGEST] = talloc_size(NULL, (size_t)FILES_MOST * PATH_LONGEST);
-    char id[ID_LONGEST];
-    size_t made = 0, moved = 0;
-    uint64_t inode = 0;
-    enum qs_status status = !parked || !live ? qs_fail(err, QS_NOMEM, "out of memory")
-        : m->count > FILES_MOST ? qs_fail(err, QS_DATA, "too many files") : QS_OK;
-    if (status == QS_OK)
-        status = make_files(b, m, parked, &made, &inode, err);
-    if (status == QS_OK && !b->format->new_id(b->queue, m->id, inode, id, sizeof id))
+    enum qs_status status = m->count > FILES_MOST ? qs_fail(err, QS_DATA, "%s: too many files", m->id) : QS_OK;
+    for (size_t i = 0; status == QS_OK && i < m->count; i++) {
+        const struct qs_archived_file *f = &m->files[i];
+        struct stat like = {.st_uid = geteuid(), .st_gid = getegid(), .st_mode = S_IFREG | f->mode,
+                            .st_atim = f->mtime, .st_mtim = f->mtime};
+        char path[PATH_LONGEST];
+        staged_path(path, "staging", n, i);
+        status = qs_fs_create(b->fs, path, f->data, &like, true, err);
+    }
+    return status;
+}
+
+/* Moves a staged message into the queue. QS_GONE: that was done before. */
+static enum qs_status bring_back(struct back *b, const struct qs_archived *m, uint32_t n, struct qs_error *err)
+{
+    char parked[PATH_LONGEST], live[PATH_LONGEST], id[ID_LONGEST];
+    struct stat st;
+    staged_path(parked, "staged", n, 0);
+    enum qs_status status = qs_fs_stat(b->fs, parked, &st, err);
+    if (status == QS_OK && !b->format->new_id(b->queue, m->id, st.st_ino, id, sizeof id))
         status = qs_fail(err, QS_USAGE, "its queue ID is none of %s", b->format->name);
     if (status == QS_OK && qs_table_get(b->taken, id_key(id), 0))
         status = qs_fail(err, QS_USAGE, "a message with its queue ID %s is in the queue", id);
     for (size_t i = 0; status == QS_OK && i < m->count; i++)
-        if (!live_path(b, m, m->files[i].name, id, i == 0, live[i]))
+        if (!live_path(b, m, m->files[i].name, id, i == 0, live))
             status = qs_fail(err, QS_USAGE, "%s is not a file of this message", m->files[i].name);
-    while (status == QS_OK && moved < m->count) {
-        size_t i = m->count - 1 - moved;
-        status = qs_fs_move(b->fs, parked[i], live[i], err);
-        moved += status == QS_OK;
+    size_t left = m->count;
+    while (status == QS_OK && left > 0) {
+        (void)live_path(b, m, m->files[left - 1].name, id, left == 1, live);
+        staged_path(parked, "staged", n, left - 1);
+        status = qs_fs_move(b->fs, parked, live, err);
+        if (status == QS_GONE && left > 1)
+            status = QS_OK;             /* moved before a crash */
+        left -= status == QS_OK;
     }
-    if (status != QS_OK && parked && live) {
-        for (size_t k = moved; k-- > 0;) {
-            size_t i = m->count - 1 - k;
-            if (qs_fs_move(b->fs, live[i], parked[i], NULL) != QS_OK)
-                break;
-        }
-        for (size_t i = 0; i < made; i++)
-            if (qs_fs_unlink(b->fs, parked[i], NULL) != QS_OK)
-                break;
+    /* without the message no file of it stays in the queue */
+    for (size_t i = left; status != QS_OK && status != QS_GONE && i > 0 && i < m->count; i++) {
+        (void)live_path(b, m, m->files[i].name, id, false, live);
+        staged_path(parked, "staged", n, i);
+        if (qs_fs_move(b->fs, live, parked, NULL) != QS_OK)
+            break;
     }
-    if (status == QS_OK) {
-        b->done->messages++;
-        b->done->bytes += m->size;
-    }
-    talloc_free(parked);
-    talloc_free(live);
     return status;
 }
 
-static bool wanted(const char *id, const char *const *ids, size_t count)
+static enum qs_status check_mta(const struct back *b, const struct qs_archived *m, const char *archive, struct qs_error *err)
 {
+    return strcmp(m->mta, b->format->name) == 0
+        ? QS_OK : qs_fail(err, QS_USAGE, "%s: of %s, this queue is of %s", archive, m->mta, b->format->name);
+}
+
+static bool is_wanted(const struct back *b, const char *id)
+{
+    return !b->wanted || qs_table_get(b->wanted, id_key(id), 0);
+}
+
+static enum qs_status stage_all(struct back *b, const char *archive, struct qs_error *err)
+{
+    struct qs_archive_reader *reader = NULL;
+    struct qs_archived *m = NULL;
+    struct stat st;
+    uint32_t staged = 0;
+    enum qs_status status = qs_fs_stat(b->fs, "@/staged", &st, err);
+    if (status != QS_GONE)
+        return status;                  /* complete already */
+    status = qs_fs_stat(b->fs, "@/staging", &st, err);
+    if (status == QS_OK)
+        status = qs_fs_wipe(b->fs, "@/staging/", err);
+    if (status == QS_OK || status == QS_GONE)
+        status = qs_archive_open(NULL, archive, message_largest, &reader, err);
+    for (uint32_t n = 0; status == QS_OK && (status = qs_archive_next(reader, &m, err)) == QS_OK; n++) {
+        if (!is_wanted(b, m->id))
+            continue;
+        status = check_mta(b, m, archive, err);
+        if (status == QS_OK)
+            status = stage(b, m, n, err);
+        staged += status == QS_OK;
+    }
+    talloc_free(reader);
+    if (status == QS_END)
+        status = qs_fs_sync(b->fs, err);
+    if (status != QS_OK || staged == 0)
+        return status;
+    status = qs_fs_move(b->fs, "@/staging", "@/staged", err);
+    return status == QS_OK ? qs_fs_sync(b->fs, err) : status;
+}
+
+static enum qs_status move_all(struct back *b, const char *archive, struct qs_error *err)
+{
+    struct qs_archive_reader *reader = NULL;
+    struct qs_archived *m = NULL;
+    enum qs_status status = qs_archive_open(NULL, archive, message_largest, &reader, err);
+    for (uint32_t n = 0; status == QS_OK && (status = qs_archive_next(reader, &m, err)) == QS_OK; n++) {
+        struct qs_error why = {""};
+        if (!is_wanted(b, m->id))
+            continue;
+        status = bring_back(b, m, n, &why);
+        if (status == QS_USAGE || status == QS_DATA) {
+            status = leave_out(b, m->id, why.text, err);
+            continue;
+        }
+        if (status != QS_OK && status != QS_GONE)
+            (void)qs_fail(err, status, "%s: %s", m->id, why.text);
+        else {
+            status = QS_OK;
+            b->done->messages++;
+            b->done->bytes += m->size;
+        }
+    }
+    talloc_free(reader);
+    return status == QS_END ? qs_fs_sync(b->fs, err) : status;
+}
+
+static enum qs_status list_wanted(struct back *b, TALLOC_CTX *scratch, const char *const *ids, size_t count,
+                                  struct qs_error *err)
+{
+    b->wanted = count ? qs_table_new(scratch, (uint32_t)count) : NULL;
     for (size_t i = 0; i < count; i++)
-        if (strcmp(ids[i], id) == 0)
-            return true;
-    return count == 0;
+        if (!b->wanted || !qs_table_at(b->wanted, id_key(ids[i]), 1))
+            return qs_fail(err, QS_NOMEM, "out of memory");
+    return QS_OK;
 }
 
 enum qs_status qs_restore(TALLOC_CTX *parent, const char *archive, const char *const *ids, size_t count,
@@ -153,29 +213,14 @@ enum qs_status qs_restore(TALLOC_CTX *parent, const char *archive, const char *c
                           int64_t now, struct qs_restored *done, struct qs_error *err)
 {
     TALLOC_CTX *scratch = talloc_new(NULL);
-    struct qs_archive_reader *reader = NULL;
-    struct qs_archived *m = NULL;
-    struct back b = {parent, format, queue, fs, to, now, qs_table_new(scratch, 1024), done};
-    enum qs_status status = b.taken ? QS_OK : qs_fail(err, QS_NOMEM, "out of memory");
+    struct back b = {parent, format, queue, fs, to, now, qs_table_new(scratch, 1024), NULL, done};
+    enum qs_status status = b.taken ? list_wanted(&b, scratch, ids, count, err) : qs_fail(err, QS_NOMEM, "out of memory");
     if (status == QS_OK)
         status = list_ids(&b, err);
     if (status == QS_OK)
-        status = qs_archive_open(scratch, archive, message_largest, &reader, err);
-    while (status == QS_OK && (status = qs_archive_next(reader, &m, err)) == QS_OK) {
-        struct qs_error why = {""};
-        if (!wanted(m->id, ids, count))
-            continue;
-        if (strcmp(m->mta, format->name) != 0)
-            status = qs_fail(err, QS_USAGE, "%s: of %s, this queue is of %s", archive, m->mta, format->name);
-        else {
-            status = bring_back(&b, m, &why);
-            if (status == QS_USAGE || status == QS_DATA)
-                status = leave_out(&b, m->id, why.text, err);
-            else if (status != QS_OK)
-                qs_fail(err, status, "%s: %s", m->id, why.text);
-        }
-    }
-    enum qs_status synced = qs_fs_sync(fs, status == QS_END ? err : NULL);
+        status = stage_all(&b, archive, err);
+    if (status == QS_OK)
+        status = move_all(&b, archive, err);
     talloc_free(scratch);
-    return status == QS_END ? synced : status;
+    return status;
 }

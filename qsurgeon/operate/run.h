@@ -20,6 +20,7 @@ struct run {
     struct qs_past *past;               /* what the journal said before this process began */
     struct qs_reader *reader;
     struct qs_run_result *result;
+    bool undoing;                       /* outcomes are those of the undo */
     char *dir;                          /* <state>/<run> */
     struct qs_table *entry_of;          /* digest of a queue ID → index of entries */
     struct qs_entry *entries;
@@ -29,10 +30,13 @@ struct run {
 /* Everything a run needs but the plan's performance; result is empty. NULL: out of memory. */
 struct run *qs_run_new(TALLOC_CTX *parent, const struct qs_plan *plan, const struct qs_instance *instance,
                        struct qs_queue *queue, const struct qs_operate *how);
-/* Takes the lock, makes "@/", sets dir; result->run is set by the caller. */
+/* Takes the lock, sets dir, reads the journal into past; result->run is set by the caller. */
 enum qs_status qs_run_open(struct run *run, struct qs_error *err) QS_MUST_CHECK;
 /* Performs what the journal does not have as done, to the end of the run. */
 enum qs_status qs_run_go_on(struct run *run, struct qs_error *err) QS_MUST_CHECK;
+/* The run directory's files of one message, where its moves led to, its own file first: how many. */
+enum { QS_RUN_FILES_MOST = 64 };
+size_t qs_run_quarantined(const struct qs_record *record, const char *paths[QS_RUN_FILES_MOST]);
 /* Counts and journals the outcome of message n. */
 enum qs_status qs_run_note(struct run *run, uint32_t n, enum qs_outcome outcome, const char *why,
                            struct qs_error *err) QS_MUST_CHECK;

@@ -49,7 +49,8 @@ static enum qs_status describe(TALLOC_CTX *list, const char *state_dir, const ch
             .name = talloc_strdup(list, name), .mta = talloc_strdup(list, plan->mta),
             .queue_dir = talloc_strdup(list, plan->queue_dir), .config = talloc_strdup(list, plan->config),
             .host = talloc_strdup(list, plan->host), .words = talloc_strdup(list, plan->words), .action = plan->action,
-            .made = plan->made, .count = plan->count, .finished = past->end, .undone = past->undone,
+            .made = plan->made, .count = plan->count, /* an undo that was begun and not ended waits to be finished, too */
+            .finished = past->end && (!past->undoing || past->undone), .undone = past->undone,
             .archived = past->archived,
         };
         for (uint32_t n = 0; n < past->count; n++)
@@ -98,20 +99,24 @@ enum qs_status qs_runs(TALLOC_CTX *parent, const char *state_dir, struct qs_run 
 
 /* --- resuming --------------------------------------------------------------------------------------------------------- */
 
-/* Messages that were being moved when the process died: put back, to be looked at afresh. */
+/* Messages that were being moved when the process died: put back, to be looked at afresh. What the MTA works on is left as it
+ * is, and so is what cannot be put back: it stays in the run directory, and the run unfinished. */
 static enum qs_status settle(struct run *run, struct qs_error *err)
 {
     enum qs_lock_rule rule = run->format->lock_rule(run->queue, NULL);
     enum qs_status status = QS_OK;
     for (uint32_t n = 0; status == QS_OK && n < run->past->count; n++) {
-        const struct qs_record *r = &run->past->of[n];
+        struct qs_record *r = &run->past->of[n];
         if (!r->moves || (r->has_outcome && r->outcome != QS_FAILED))
             continue;
         status = qs_moves_reverse(run->fs, r->moves, r->count, rule, err);
-        if (status == QS_GONE)
-            status = qs_run_note(run, n, QS_LEFT_GONE, err->text, err);
+        if (status != QS_GONE && status != QS_BUSY)
+            continue;
+        r->has_outcome = true;
+        r->outcome = qs_run_outcome(status);
+        status = qs_run_note(run, n, r->outcome, err->text, err);
     }
-    return status;
+    return status == QS_OK ? qs_fs_wipe(run->fs, "@/new/", err) : status;
 }
 
 enum qs_status qs_resume(TALLOC_CTX *parent, const char *name, const struct qs_instance *instance, struct qs_queue *queue,
@@ -121,6 +126,10 @@ enum qs_status qs_resume(TALLOC_CTX *parent, const char *name, const struct qs_i
     struct qs_plan *plan = NULL;
     struct qs_past *past = NULL;
     enum qs_status status = load(scratch, how->state_dir, name, &plan, &past, err);
+    if (status == QS_OK && past->undoing && !past->undone) {
+        talloc_free(scratch);
+        return qs_undo(parent, name, instance, queue, how, result, err);
+    }
     if (status == QS_OK && (past->end || past->undone))
         status = qs_fail(err, QS_USAGE, "%s: this run is %s", name, past->undone ? "undone" : "finished");
     struct run *run = status == QS_OK ? qs_run_new(scratch, plan, instance, queue, how) : NULL;
@@ -128,8 +137,11 @@ enum qs_status qs_resume(TALLOC_CTX *parent, const char *name, const struct qs_i
         status = qs_fail(err, QS_NOMEM, "out of memory");
     if (status == QS_OK) {
         snprintf(run->result->run, sizeof run->result->run, "%s", name);
-        run->past = talloc_steal(run, past);
         status = qs_run_open(run, err);
+        if (status == QS_OK && (run->past->end || run->past->undoing))
+            status = qs_fail(err, QS_BUSY, "%s: another qsurgeon has just settled it", name);
+        if (status == QS_OK)
+            status = qs_fs_run(run->fs, name, err);
         if (status == QS_OK)
             status = qs_journal_open(run, run->dir, &run->journal, err);
         if (status == QS_OK)
@@ -146,21 +158,69 @@ enum qs_status qs_resume(TALLOC_CTX *parent, const char *name, const struct qs_i
 
 /* --- reversing -------------------------------------------------------------------------------------------------------- */
 
-/* The newest message first: where a message was moved twice, the ends fit. */
-static enum qs_status reverse_all(struct run *run, struct qs_error *err)
+/* Which messages of a purge are no longer in quarantine, and so come from the archive. */
+struct missing {
+    uint32_t *n;
+    const char **ids;
+    uint32_t count;
+};
+
+/* Was it unlinked after it had been purged? */
+static bool is_unlinked(struct run *run, const struct qs_record *r)
 {
-    enum qs_lock_rule rule = run->format->lock_rule(run->queue, NULL);
+    struct stat st;
+    const char *paths[QS_RUN_FILES_MOST];
+    return run->plan->action == QS_ACT_PURGE && r->has_outcome && r->outcome == QS_DONE &&
+           qs_run_quarantined(r, paths) > 0 && qs_fs_stat(run->fs, paths[0], &st, NULL) == QS_GONE &&
+           (qs_fs_stat(run->fs, r->moves[0].from, &st, NULL) != QS_OK || st.st_ino != r->moves[0].inode) &&
+           (!r->moves[0].back || qs_fs_stat(run->fs, r->moves[0].back, &st, NULL) != QS_OK || st.st_ino != r->moves[0].inode);
+}
+
+/* The files of the run directory that a settled message leaves behind: logs and old images for which the MTA has newer ones. */
+static enum qs_status drop_rest(struct run *run, const struct qs_record *r, struct qs_error *err)
+{
+    const char *paths[QS_RUN_FILES_MOST];
+    size_t count = qs_run_quarantined(r, paths);
+    enum qs_status status = QS_OK;
+    for (size_t i = 0; status == QS_OK && i < count; i++)
+        status = qs_fs_unlink(run->fs, paths[i], err);
+    return status;
+}
+
+static enum qs_status reverse_one(struct run *run, uint32_t n, struct qs_error *why)
+{
+    const struct qs_record *r = &run->past->of[n];
+    enum qs_status status = qs_moves_reverse(run->fs, r->moves, r->count, run->format->lock_rule(run->queue, NULL), why);
+    if (status != QS_OK && status != QS_GONE)
+        return status;
+    enum qs_status dropped = drop_rest(run, r, status == QS_OK ? why : NULL);
+    return dropped != QS_OK ? dropped : status;
+}
+
+/* The newest message first: where a message was moved twice, the ends fit. */
+static enum qs_status reverse_all(struct run *run, struct missing *missing, struct qs_error *err)
+{
     enum qs_status status = QS_OK;
     for (uint32_t n = run->past->count; status == QS_OK && n-- > 0;) {
         const struct qs_record *r = &run->past->of[n];
         struct qs_error why = {""};
-        if (!r->moves || (r->has_outcome && r->outcome != QS_DONE && r->outcome != QS_FAILED))
+        if (!r->moves || r->settled || (r->has_outcome && r->outcome != QS_DONE && r->outcome != QS_FAILED))
             continue;
         if (run->result->stopped) {
             status = qs_run_note(run, n, QS_NOT_REACHED, "", err);
             continue;
         }
-        enum qs_status reversed = qs_moves_reverse(run->fs, r->moves, r->count, rule, &why);
+        if (is_unlinked(run, r)) {
+            status = drop_rest(run, r, err);
+            if (status == QS_OK && run->plan->after == QS_AFTER_UNLINK)
+                status = qs_run_note(run, n, QS_LEFT_GONE, "removed without an archive: there is no way back", err);
+            else if (status == QS_OK) {
+                missing->n[missing->count] = n;
+                missing->ids[missing->count++] = run->plan->items[n].id;
+            }
+            continue;
+        }
+        enum qs_status reversed = reverse_one(run, n, &why);
         status = qs_run_note(run, n, qs_run_outcome(reversed), why.text, err);
         if (status == QS_OK && (reversed == QS_IO || reversed == QS_NOPERM || reversed == QS_NOMEM))
             status = qs_fail(err, reversed, "%s", why.text);
@@ -171,21 +231,61 @@ static enum qs_status reverse_all(struct run *run, struct qs_error *err)
     return status == QS_OK ? synced : status;
 }
 
-/* A purge that has been unlinked: its messages come back from the archive, as far as they are not in quarantine still. */
-static enum qs_status reverse_from_archive(struct run *run, struct qs_error *err)
+static const char *left_why(const struct qs_restored *done, const char *id)
 {
-    char *path = talloc_asprintf(run, "%s/archive.tar.zst", run->dir);
-    if (!path)
-        return qs_fail(err, QS_NOMEM, "out of memory");
-    if (run->plan->after == QS_AFTER_UNLINK)
-        return qs_fail(err, QS_USAGE, "%s was purged without an archive: there is no way back", run->result->run);
+    for (uint32_t i = 0; i < done->left_count; i++)
+        if (strcmp(done->left[i].id, id) == 0)
+            return done->left[i].why;
+    return NULL;
+}
+
+static enum qs_status from_archive(struct run *run, const struct missing *missing, struct qs_error *err)
+{
     struct qs_restored done = {0};
-    enum qs_status status = qs_restore(run, run->how->archive_path ? run->how->archive_path : path, NULL, 0, run->format,
-                                       run->queue, run->fs, QS_RESTORE_WHERE_IT_WAS, run->how->now, &done, err);
-    run->result->count[QS_DONE] = done.messages;
-    run->result->bytes_done = done.bytes;
-    run->result->left = talloc_steal(run->result, done.left);
-    run->result->left_count = done.left_count;
+    if (missing->count == 0 || run->result->stopped)
+        return QS_OK;
+    if (!run->past->archive)
+        return qs_fail(err, QS_DATA, "%u messages are neither in quarantine nor in an archive", missing->count);
+    enum qs_status status = qs_restore(run, run->past->archive, missing->ids, missing->count, run->format, run->queue, run->fs,
+                                       QS_RESTORE_WHERE_IT_WAS, run->how->now, &done, err);
+    for (uint32_t i = 0; status == QS_OK && i < missing->count; i++) {
+        const char *why = done.left_count ? left_why(&done, missing->ids[i]) : NULL;
+        status = qs_run_note(run, missing->n[i], why ? QS_LEFT_REFUSED : QS_DONE, why, err);
+    }
+    run->result->archive = status == QS_OK ? NULL : talloc_strdup(run->result, run->past->archive);
+    return status;
+}
+
+/* Files that a crash may have left: none of them is needed by a run that is undone. */
+static enum qs_status forget_leftovers(struct run *run, struct qs_error *err)
+{
+    enum qs_status status = qs_fs_wipe(run->fs, "@/new/", err);
+    return status == QS_OK && run->past->archive ? qs_fs_new_forget(run->past->archive, err) : status;
+}
+
+static enum qs_status undo(struct run *run, struct qs_error *err)
+{
+    const struct qs_run_result *r = run->result;
+    struct missing missing = {
+        talloc_array(run, uint32_t, run->plan->count + 1), talloc_array(run, const char *, run->plan->count + 1), 0};
+    if (!missing.n || !missing.ids)
+        return qs_fail(err, QS_NOMEM, "out of memory");
+    run->undoing = true;
+    enum qs_status status = run->past->undoing ? QS_OK : qs_journal_mark(run->journal, "undoing", err);
+    if (status == QS_OK)
+        status = reverse_all(run, &missing, err);
+    if (status == QS_OK)
+        status = from_archive(run, &missing, err);
+    bool settled = !r->stopped && r->left_count == r->count[QS_LEFT_GONE];
+    if (status == QS_OK && settled)
+        status = forget_leftovers(run, err);
+    enum qs_status told = qs_journal_sync(run->journal, status == QS_OK ? err : NULL);
+    status = status == QS_OK ? told : status;
+    if (status == QS_OK && settled) {
+        qs_fs_prune_run(run->fs);       /* the journal knows what has come back from the archive: @/staged may go */
+        status = qs_journal_mark(run->journal, "undone", err);
+    }
+    qs_run_wake(run);
     return status;
 }
 
@@ -196,23 +296,22 @@ enum qs_status qs_undo(TALLOC_CTX *parent, const char *name, const struct qs_ins
     struct qs_plan *plan = NULL;
     struct qs_past *past = NULL;
     enum qs_status status = load(scratch, how->state_dir, name, &plan, &past, err);
-    if (status == QS_OK && past->undone)
-        status = qs_fail(err, QS_USAGE, "%s: this run is undone already", name);
     struct run *run = status == QS_OK ? qs_run_new(scratch, plan, instance, queue, how) : NULL;
     if (status == QS_OK && !run)
         status = qs_fail(err, QS_NOMEM, "out of memory");
     if (status == QS_OK) {
         snprintf(run->result->run, sizeof run->result->run, "%s", name);
-        run->past = talloc_steal(run, past);
         status = qs_run_open(run, err);
+        if (status == QS_OK && run->past->undone)
+            status = qs_fail(err, QS_USAGE, "%s: this run is undone already", name);
+        if (status == QS_OK && run->past->unlinked && plan->after == QS_AFTER_UNLINK)
+            status = qs_fail(err, QS_USAGE, "%s was purged without an archive: there is no way back", name);
+        if (status == QS_OK)
+            status = qs_fs_run(run->fs, name, err);
         if (status == QS_OK)
             status = qs_journal_open(run, run->dir, &run->journal, err);
         if (status == QS_OK)
-            status = past->unlinked ? reverse_from_archive(run, err) : reverse_all(run, err);
-        if (status == QS_OK && !run->result->stopped)
-            status = qs_journal_mark(run->journal, "undone", err);
-        if (run->journal)
-            qs_run_wake(run);
+            status = undo(run, err);
         status = qs_run_hand_over(parent, run, status, result);
     }
     talloc_free(scratch);

@@ -1,0 +1,426 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""fault.py SHIM WORK [CASE...]: every system call of an operation that changes files fails once, or is the last one of the
+process; then `resume`, and in another copy `undo`, must settle it. QSURGEON is the program; QS_FULL=1 tries every kind of
+failure with both ways of settling at every point, else the rarer kinds take turns.
+
+Prints a result line for each case, with the number of points; each point is a run of the program.
+"""
+import concurrent.futures
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+FIXTURES = os.path.join(HERE, "..", "..", "fixtures")
+PROGRAM = os.environ["QSURGEON"]
+FULL = os.environ.get("QS_FULL") == "1"
+POSTFIX_CASES = ("plain", "multi", "8bit", "dsn", "milter-body", "held")
+SENDMAIL_CASES = ("plain", "multi", "8bit", "dsn", "many-rcpts", "quarantined")
+ALL = ["--all", "--include-legit", "--commit"]
+
+# name: MTA, preparation (a list of commands), the command that is to fail, least number of points, what is left after it is
+# finished: "queue", "quarantine" or "archive"
+CASES = {
+    "postfix hold": ("postfix", [], ["hold", *ALL], 10, "queue"),
+    "postfix release": ("postfix", [], ["release", *ALL], 10, "queue"),
+    "postfix purge": ("postfix", [], ["purge", *ALL], 40, "archive"),
+    "postfix purge --keep": ("postfix", [], ["purge", "--keep", *ALL], 20, "quarantine"),
+    "postfix defer": ("postfix", [], ["defer", "--for", "6h", *ALL], 20, "queue"),
+    "postfix expedite": ("postfix", [], ["expedite", *ALL], 20, "queue"),
+    "postfix requeue": ("postfix", [], ["requeue", *ALL], 20, "queue"),
+    "postfix drop-recipients": ("postfix", [], ["drop-recipients", "--recipient", "^lines@", *ALL[1:]], 12, "queue"),
+    "postfix undo of hold": ("postfix", [["hold", *ALL]], ["undo"], 8, "undo"),
+    "postfix undo of purge --keep": ("postfix", [["purge", "--keep", *ALL]], ["undo"], 15, "undo"),
+    "postfix undo of purge": ("postfix", [["purge", *ALL]], ["undo"], 50, "undo"),
+    "postfix undo of drop-recipients": ("postfix", [["drop-recipients", "--recipient", "^lines@", *ALL[1:]]], ["undo"], 8, "undo"),
+    "postfix undo of expedite": ("postfix", [["expedite", *ALL]], ["undo"], 15, "undo"),
+    "postfix resume of hold": ("postfix", [("kill", 0.5, ["hold", *ALL])], ["resume"], 5, "queue"),
+    "postfix resume of purge": ("postfix", [("kill", 0.4, ["purge", *ALL])], ["resume"], 20, "archive"),
+    "sendmail hold": ("sendmail", [], ["hold", *ALL], 40, "queue"),
+    "sendmail release": ("sendmail", [], ["release", *ALL], 10, "queue"),
+    "sendmail purge": ("sendmail", [], ["purge", *ALL], 40, "archive"),
+    "sendmail purge --keep": ("sendmail", [], ["purge", "--keep", *ALL], 20, "quarantine"),
+    "sendmail expedite": ("sendmail", [], ["expedite", *ALL], 40, "queue"),
+    "sendmail drop-recipients": ("sendmail", [], ["drop-recipients", "--recipient", "^lines@", *ALL[1:]], 12, "queue"),
+    "sendmail undo of hold": ("sendmail", [["hold", *ALL]], ["undo"], 15, "undo"),
+    "sendmail undo of purge": ("sendmail", [["purge", *ALL]], ["undo"], 50, "undo"),
+    "sendmail resume of expedite": ("sendmail", [("kill", 0.6, ["expedite", *ALL])], ["resume"], 10, "queue"),
+}
+KINDS = ("KILL", "EIO", "LATE", "KILLED", "ENOSPC", "EINTR")
+
+
+class Failed(Exception):
+    pass
+
+
+# --- the queues, read by nothing of the program ------------------------------------------------------------------------
+
+def cases_of(directory):
+    with open(os.path.join(FIXTURES, directory, "cases.tsv"), encoding="ascii") as file:
+        return dict(line.split() for line in file)
+
+
+def make_fixture(mta, to):
+    """A small queue of files that a real server wrote."""
+    directory, archive, names = (("postfix/short", "spool", POSTFIX_CASES) if mta == "postfix"
+                                 else ("sendmail/single", "mqueue", SENDMAIL_CASES))
+    ids = {cases_of(directory)[name] for name in names}
+    with tarfile.open(os.path.join(FIXTURES, directory, f"{archive}.tar.gz")) as tar:
+        members = [m for m in tar.getmembers() if not m.isfile() or m.name[-min(map(len, ids)):] in ids or
+                   re.sub("^[a-zA-Z]f", "", os.path.basename(m.name)) in ids]
+        tar.extractall(to, members)
+    os.rename(os.path.join(to, archive), os.path.join(to, "queue"))
+    if os.geteuid() == 0:
+        owner = "postfix" if mta == "postfix" else "root"
+        for path, directories, files in os.walk(os.path.join(to, "queue")):
+            for name in [".", *directories, *files]:
+                shutil.chown(os.path.join(path, name), owner, owner)
+    return len(ids)
+
+
+def postfix_content(data):
+    """The record types and lengths are those of queue files; struck-out recipients count as recipients."""
+    out, at, end = [], 0, None
+    while at < len(data):
+        kind, length, shift, begin = data[at:at + 1], 0, 0, at
+        at += 1
+        while True:
+            byte = data[at]
+            length |= (byte & 127) << shift
+            shift, at = shift + 7, at + 1
+            if byte < 128:
+                break
+        text = data[at:at + length]
+        at += length
+        if kind == b"C" and end is None:
+            size, offset = text.split()[:2]
+            end = int(size) + int(offset)
+        out.append((b"R" if kind == b"/" else kind) + text)
+        if kind == b"E":
+            break
+        if kind == b"M":
+            out.append(data[at:end])
+            at = end
+        if begin == at:
+            raise Failed("a record that does not end")
+    return b"\n".join(out)
+
+
+def sendmail_content(control, body):
+    kept = [line for line in control.split(b"\n") if line[:1] in b"STFH$\t " and line]
+    return b"\n".join(kept) + b"\0" + body
+
+
+def is_message(mta, path):
+    name = os.path.basename(path)
+    if mta == "postfix":
+        return path.split("/")[0] in ("maildrop", "incoming", "active", "deferred", "hold", "corrupt") and not name.startswith(".")
+    return name[:2] in ("qf", "hf", "Qf")
+
+
+def messages(mta, files, bodies=None):
+    """{content digest: paths} of {relative path: bytes}; sendmail's bodies may lie in another tree."""
+    found = {}
+    for path, data in files.items():
+        if not is_message(mta, path):
+            continue
+        if mta == "sendmail":
+            body = os.path.join(os.path.dirname(path), "df" + os.path.basename(path)[2:])
+            data = sendmail_content(data, files.get(body, (bodies or {}).get(body, b"")))
+        else:
+            data = postfix_content(data)
+        found.setdefault(hashlib.sha256(data).hexdigest(), []).append(path)
+    return found
+
+
+def read_tree(top):
+    files = {}
+    for path, _, names in os.walk(top):
+        for name in names:
+            full = os.path.join(path, name)
+            with open(full, "rb") as file:
+                files[os.path.relpath(full, top)] = file.read()
+    return files
+
+
+def read_archive(path):
+    packed = subprocess.run(["zstd", "-dcq", path], stdout=subprocess.PIPE, check=True).stdout
+    files = {}
+    process = subprocess.run(["tar", "-tf", "-"], input=packed, stdout=subprocess.PIPE, check=True, text=False)
+    import io
+    with tarfile.open(fileobj=io.BytesIO(packed)) as tar:
+        for member in tar.getmembers():
+            if "/" in member.name:
+                number, name = member.name.split("/", 1)
+                files.setdefault(number, {})[name] = tar.extractfile(member).read()
+    assert process.returncode == 0
+    return list(files.values())
+
+
+# --- one copy of a queue -----------------------------------------------------------------------------------------------
+
+class Copy:
+    def __init__(self, mta, fixture, at):
+        self.mta, self.at = mta, at
+        shutil.rmtree(at, ignore_errors=True)
+        subprocess.run(["cp", "-a", fixture, at], check=True)
+        os.chmod(at, 0o755)
+        self.queue, self.state = os.path.join(at, "queue"), os.path.join(at, "state")
+        self.before = self.listing()
+        self.known = set(messages(mta, self.live()))
+
+    def run(self, words, shim=None, point=0, kind=None, log=None):
+        environment = dict(os.environ)
+        if shim:
+            environment.update(LD_PRELOAD=shim, QS_FAULT_AT=str(point), QS_FAULT_KIND=kind or "EIO",
+                               ASAN_OPTIONS="verify_asan_link_order=0:detect_leaks=0")
+            if log:
+                environment["QS_FAULT_LOG"] = log
+        return subprocess.run([PROGRAM, "--mta", self.mta, "--queue", self.queue, "--state", self.state, *words],
+                              env=environment, capture_output=True, text=True, timeout=60)
+
+    def listing(self):
+        """What must be the same after undo, of every file: inode, mode, owner, time, bytes."""
+        found = {}
+        for path, directories, names in os.walk(self.queue):
+            if ".qsurgeon" in directories:
+                directories.remove(".qsurgeon")
+            for name in names:
+                full = os.path.join(path, name)
+                st = os.lstat(full)
+                with open(full, "rb") as file:
+                    data = hashlib.sha256(file.read()).hexdigest()
+                found[os.path.relpath(full, self.queue)] = (st.st_ino, st.st_mode, st.st_uid, st.st_gid, st.st_mtime_ns,
+                                                            st.st_nlink, data)
+        return found
+
+    def live(self):
+        return {path: data for path, data in read_tree(self.queue).items() if not path.startswith(".qsurgeon/")}
+
+    def quarantined(self):
+        """By run directory; files that were not there before a rename took them are not messages."""
+        found, live = {}, self.live()
+        base = os.path.join(self.queue, ".qsurgeon")
+        for run in os.listdir(base) if os.path.isdir(base) else []:
+            if run != "lock":
+                tree = {path: data for path, data in read_tree(os.path.join(base, run)).items()
+                        if not path.startswith(("new/", "staging/", "staged/", "back/"))}
+                for digest, paths in messages(self.mta, tree, live).items():
+                    found.setdefault(digest, []).extend(paths)
+        return found
+
+    def archived(self):
+        found = {}
+        for path, _, names in os.walk(self.state):
+            if "archive.tar.zst" in names:
+                for files in read_archive(os.path.join(path, "archive.tar.zst")):
+                    for digest in messages(self.mta, files):
+                        found[digest] = found.get(digest, 0) + 1
+        return found
+
+    def places(self):
+        return messages(self.mta, self.live()), self.quarantined(), self.archived()
+
+    def runs(self):
+        """Of each run that was begun, the marks in its journal."""
+        found = []
+        for path, _, names in os.walk(self.state):
+            if "plan.jsonl" not in names:
+                continue
+            marks = set()
+            if "journal.jsonl" in names:
+                with open(os.path.join(path, "journal.jsonl"), encoding="utf-8") as file:
+                    marks = set(re.findall('^{"([a-z]+)":true}$', file.read(), re.M))
+            found.append(marks)
+        return found
+
+    def check_nothing_lost(self):
+        live, quarantine, archive = self.places()
+        for digest in self.known:
+            n = len(live.get(digest, [])), len(quarantine.get(digest, [])), archive.get(digest, 0)
+            if n[0] > 1 or n[1] > 1 or n[2] > 1:
+                raise Failed(f"a message is there more than once: queue, quarantine, archive: {n}")
+            if sum(n) == 0:
+                raise Failed("a message is nowhere")
+            if n[0] and n[1] and self.mta == "postfix":
+                raise Failed("a message is in the queue and in quarantine")
+        unknown = set(live) - self.known
+        if unknown:
+            raise Failed(f"a message with other content: {[live[u] for u in unknown]}")
+
+    def check_finished(self, left):
+        live, quarantine, archive = self.places()
+        for digest in self.known:
+            n = len(live.get(digest, [])), len(quarantine.get(digest, [])), archive.get(digest, 0)
+            # a rewritten control file of sendmail leaves the old one in quarantine, for undo
+            wrong = {"queue": n[0] != 1 or n[2], "quarantine": n != (0, 1, 0) and n != (1, 0, 0),
+                     "archive": n != (0, 0, 1) and n != (1, 0, 0)}[left]
+            if wrong:
+                raise Failed(f"finished: queue, quarantine, archive: {n}, should be {left}")
+
+    def check_undone(self, restored):
+        now = self.listing()
+        if not restored and now != self.before:
+            gone, new = set(self.before) - set(now), set(now) - set(self.before)
+            changed = [path for path in now if path in self.before and now[path] != self.before[path]]
+            raise Failed(f"undone, but gone {sorted(gone)[:3]}, new {sorted(new)[:3]}, changed {changed[:3]}")
+        live, quarantine, _ = self.places()
+        if set(live) != self.known or any(len(paths) != 1 for paths in live.values()):
+            raise Failed("undone, but not every message is in the queue once")
+        if quarantine:
+            raise Failed("undone, but messages are in quarantine")
+        if restored:
+            of = [sorted((os.path.dirname(path), *facts[1:5], facts[6]) for path, facts in listing.items())
+                  for listing in (self.before, now)]
+            if of[0] != of[1]:
+                raise Failed("undone from the archive, but a file has another place, mode, owner, time or content")
+
+    def check_leftovers(self, undone):
+        base = os.path.join(self.queue, ".qsurgeon")
+        for path, directories, names in os.walk(base):
+            if path != base and not directories and not names:
+                raise Failed(f"an empty directory is left: {os.path.relpath(path, base)}")
+            for name in names:
+                if name.startswith(".") or "/new" in path or "/stag" in path:
+                    raise Failed(f"a temporary file is left: {os.path.relpath(path, base)}/{name}")
+        if undone and os.path.isdir(base) and set(os.listdir(base)) - {"lock"}:
+            raise Failed(f"undone, but .qsurgeon holds {os.listdir(base)}")
+        for path, _, names in os.walk(self.state):
+            # a plan that was never complete is no run
+            if any(name.startswith(".") for name in names) and "plan.jsonl" in names:
+                raise Failed(f"a temporary file is left in the run's directory: {names}")
+
+
+# --- a case --------------------------------------------------------------------------------------------------------------
+
+def count_calls(copy, words, shim):
+    log = os.path.join(copy.at, "calls")
+    open(log, "w", encoding="ascii").close()
+    os.chmod(log, 0o666)
+    done = copy.run(words, shim, 0, None, log)
+    if done.returncode not in (0, 1):
+        raise Failed(f"without a fault: status {done.returncode}: {done.stderr.strip()[:300]}")
+    with open(log, encoding="ascii") as file:
+        calls = file.read().split()
+    os.unlink(log)
+    return calls
+
+
+def prepare(copy, steps, shim):
+    for step in steps:
+        if step[0] == "kill":
+            probe = Copy(copy.mta, os.path.join(copy.at, "..", copy.mta), copy.at + "-probe")
+            calls = count_calls(probe, step[2], shim)
+            shutil.rmtree(probe.at)
+            copy.run(step[2], shim, int(len(calls) * step[1]), "KILL")
+        else:
+            done = copy.run(step)
+            if done.returncode not in (0, 1):
+                raise Failed(f"preparation: status {done.returncode}: {done.stderr.strip()[:300]}")
+
+
+def settled(words, done):
+    """The faulted command may have ended well, and then nothing is left to settle."""
+    return done.returncode == 64 and ("no run is unfinished" in done.stderr or "no run to undo" in done.stderr or
+                                      "undone already" in done.stderr) and words in ("resume", "undo")
+
+
+def one_point(name, fixture, at, shim, point, kind, way):
+    mta, steps, words, _, left = CASES[name]
+    copy = Copy(mta, fixture, at)
+    try:
+        prepare(copy, steps, shim)
+        done = copy.run(words, shim, point, kind)
+        if kind in ("KILL", "KILLED") and done.returncode != -9:
+            raise Failed(f"was not killed: status {done.returncode}")
+        if kind == "EINTR" and done.returncode not in (0, 1):
+            raise Failed(f"an interrupted call is no failure: status {done.returncode}: {done.stderr.strip()[:200]}")
+        if kind in ("EIO", "ENOSPC", "LATE") and done.returncode < 0 or "Sanitizer" in done.stderr:
+            raise Failed(f"died: status {done.returncode}: {done.stderr[-300:]}")
+        copy.check_nothing_lost()
+        began = bool(copy.runs())
+        again = copy.run([way])
+        if again.returncode not in (0, 1) and not settled(way, again):
+            raise Failed(f"{way}: status {again.returncode}: {(again.stderr or again.stdout).strip()[:300]}")
+        if again.returncode == 1 and "0 messages" not in again.stdout and left != "undo" and way == "undo":
+            raise Failed(f"{way} left messages out: {again.stdout.strip()[:300]}")
+        copy.check_nothing_lost()
+        if way == "undo" or left == "undo":
+            copy.check_undone("purge" in " ".join(map(str, [*words, *steps])) and "--keep" not in " ".join(map(str, [*words, *steps])) and
+                              bool(copy.archived()))
+            copy.check_leftovers(True)
+        elif began:
+            copy.check_finished(left)
+            copy.check_leftovers(False)
+            if any("end" not in marks for marks in copy.runs()):
+                raise Failed(f"resumed, but the run is unfinished: {copy.runs()}")
+        elif copy.listing() != copy.before:
+            raise Failed("nothing was begun, but the queue is changed")
+    finally:
+        if not os.environ.get("QS_KEEP"):
+            shutil.rmtree(at, ignore_errors=True)
+
+
+def ways_of(kind, point):
+    if FULL or kind in ("KILL", "EIO"):
+        return ("resume", "undo")
+    if kind in ("LATE", "KILLED"):
+        return ("resume",) if point % 2 else ("undo",)
+    return (("resume", "undo")[point // 3 % 2],) if point % 3 == (kind == "EINTR") else ()
+
+
+def main():
+    shim, work, *only = sys.argv[1:]
+    fixtures = {mta: os.path.join(work, mta) for mta in ("postfix", "sendmail")}
+    for mta, path in fixtures.items():
+        os.makedirs(path)
+        make_fixture(mta, path)
+    total = failures = 0
+    with concurrent.futures.ThreadPoolExecutor(int(os.environ.get("QS_JOBS") or os.cpu_count())) as pool:
+        for name, (mta, steps, words, least, _) in CASES.items():
+            if only and not any(pattern in name for pattern in only):
+                continue
+            try:
+                copy = Copy(mta, fixtures[mta], os.path.join(work, "count"))
+                prepare(copy, steps, shim)
+                calls = count_calls(copy, words, shim)
+            except Failed as why:
+                print(f"not ok {name} - {why}", flush=True)
+                failures += 1
+                continue
+            jobs = {}
+            for point in range(1, len(calls) + 1):
+                for kind in KINDS:
+                    for way in ways_of(kind, point):
+                        at = os.path.join(work, f"{name.replace(' ', '_')}-{point}-{kind}-{way}")
+                        jobs[pool.submit(one_point, name, fixtures[mta], at, shim, point, kind, way)] = (point, kind, way)
+            wrong = []
+            for job in concurrent.futures.as_completed(jobs):
+                try:
+                    job.result()
+                except Exception as why:    # whatever it is, that point has failed
+                    wrong.append((*jobs[job], calls[jobs[job][0] - 1], f"{type(why).__name__}: {why}"))
+            total += len(jobs)
+            if len(calls) < least:
+                wrong.append((0, "", "", "", f"only {len(calls)} points, at least {least} expected"))
+            if wrong:
+                failures += 1
+                wrong.sort()
+                print(f"not ok {name} - {len(wrong)} of {len(jobs)} runs at {len(calls)} points: {wrong[0]}", flush=True)
+                for one in wrong[1:int(os.environ.get('QS_SHOW') or 6)]:
+                    print(f"#   {one}", flush=True)
+            else:
+                print(f"ok {name}: {len(calls)} points, {len(jobs)} runs", flush=True)
+    if not only:
+        print(f"{'ok' if total >= 4000 else 'not ok'} fault points tested: {total}")
+    sys.exit(failures > 0)
+
+
+if __name__ == "__main__":
+    main()
