@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Looking for a byte of a small set, 16 at a time where the processor has SSE2, with the same result elsewhere.
- * Private to scan/. */
+/* Looking for a byte of a small set, 16 at a time where the processor has SSE2, with the same result
+ * elsewhere. Private to scan/. */
 #ifndef QSURGEON_SCAN_BYTES_H
 #define QSURGEON_SCAN_BYTES_H
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The upper halves of single-byte charsets as Unicode, from the Unicode consortium's mapping tables. Bytes without a
- * character stand for themselves. Private to coding.c. */
+/* The upper halves of single-byte charsets as Unicode, from the Unicode consortium's mapping tables. Bytes
+ * without a character stand for themselves. Private to coding.c. */
 static const uint16_t charset_table[][128] = {
     { /* windows-1252 */
         0x20ac, 0x81, 0x201a, 0x192, 0x201e, 0x2026, 0x2020, 0x2021, 0x2c6, 0x2030, 0x160, 0x2039, 0x152,

@@ -27,10 +27,11 @@ enum {
     ALIKE = 12, ALIKE_SHORT = 22, ALIKE_TINY = 42, SURE = 58,
     SHORT_SHINGLES = 24, TINY_SHINGLES = 8,
     CONSENSUS_MIN = 3,              /* messages that can have a consensus */
+    AHEAD = 8,                      /* points whose sketches are fetched ahead: they lie all over the scan */
 };
 
 struct point {
-    struct qs_sketch sketch;
+    const struct qs_sketch *sketch; /* of a message, or a consensus */
     uint64_t hash;                  /* of the sketch, or of what stands for it in a message without text */
     uint32_t weight;                /* messages */
     uint32_t group;                 /* index of a leader */
@@ -70,6 +71,12 @@ static struct leaders *leaders_new(TALLOC_CTX *parent)
     return l && l->head ? l : NULL;
 }
 
+static struct leaders *leaders_anew(TALLOC_CTX *parent, struct leaders *old)
+{
+    talloc_free(old);
+    return leaders_new(parent);
+}
+
 static bool leaders_grow(struct leaders *l)
 {
     if (l->count < l->size)
@@ -95,14 +102,14 @@ static bool lead(struct leaders *l, struct point *p)
     if (!leaders_grow(l))
         return false;
     uint32_t at = l->count++;
-    l->sketch[at] = p->sketch;
+    l->sketch[at] = *p->sketch;
     l->need[at] = (uint8_t)need_for(p->shingles);
     l->seen[at] = UINT32_MAX;
     p->group = at;
     if (!p->shingles)               /* no text: nothing resembles it */
         return true;
     for (unsigned band = 0; band < BANDS; band++) {
-        uint32_t *head = &l->head[band * BAND_KEYS + band_key(&p->sketch, band)];
+        uint32_t *head = &l->head[band * BAND_KEYS + band_key(p->sketch, band)];
         l->next[at * BANDS + band] = *head;
         *head = at + 1;
     }
@@ -117,13 +124,13 @@ static uint32_t find_leader(struct leaders *l, const struct point *p, uint32_t s
     if (!p->shingles)
         return UINT32_MAX;
     for (unsigned band = 0; band < BANDS && best < SURE; band++) {
-        uint32_t at = l->head[band * BAND_KEYS + band_key(&p->sketch, band)];
+        uint32_t at = l->head[band * BAND_KEYS + band_key(p->sketch, band)];
         for (unsigned steps = 0; at && steps < CHAIN; at = l->next[(at - 1) * BANDS + band], steps++) {
             uint32_t leader = at - 1;
             if (l->seen[leader] == stamp)
                 continue;
             l->seen[leader] = stamp;
-            unsigned alike = qs_sketch_matches(&p->sketch, &l->sketch[leader]);
+            unsigned alike = qs_sketch_matches(p->sketch, &l->sketch[leader]);
             unsigned need = own > l->need[leader] ? own : l->need[leader];
             if (alike >= need && (alike > best || (alike == best && leader < found))) {
                 best = alike;
@@ -138,6 +145,8 @@ static uint32_t find_leader(struct leaders *l, const struct point *p, uint32_t s
 static bool assign(struct leaders *l, struct point *points, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
+        if (i + AHEAD < count)
+            __builtin_prefetch(points[i + AHEAD].sketch);
         points[i].group = find_leader(l, &points[i], i);
         if (points[i].group == UINT32_MAX && !lead(l, &points[i]))
             return false;
@@ -170,28 +179,31 @@ struct tally {
     uint32_t support[QS_SKETCH_BINS];
 };
 
-static void consensus(struct tally *tally, struct point *const *member, uint32_t count, struct point *out)
+static void consensus(struct tally *tally, struct point *const *member, uint32_t count, struct point *out,
+                      struct qs_sketch *mode)
 {
     uint64_t shingles = 0;
     memset(out, 0, sizeof *out);
+    memset(mode, 0, sizeof *mode);
     memset(tally->support, 0, sizeof tally->support);
     for (uint32_t i = 0; i < count; i++) {
         out->weight += member[i]->weight;
         shingles += (uint64_t)member[i]->shingles * member[i]->weight;
         for (unsigned b = 0; b < QS_SKETCH_BINS; b++) {
-            uint8_t value = member[i]->sketch.bin[b];
+            uint8_t value = member[i]->sketch->bin[b];
             uint32_t n = tally->count[b][value] += member[i]->weight;
-            if (n > tally->support[b] || (n == tally->support[b] && value < out->sketch.bin[b])) {
+            if (n > tally->support[b] || (n == tally->support[b] && value < mode->bin[b])) {
                 tally->support[b] = n;
-                out->sketch.bin[b] = value;
+                mode->bin[b] = value;
             }
         }
     }
     for (uint32_t i = 0; i < count; i++)
         for (unsigned b = 0; b < QS_SKETCH_BINS; b++)
-            tally->count[b][member[i]->sketch.bin[b]] = 0;
+            tally->count[b][member[i]->sketch->bin[b]] = 0;
     out->shingles = (uint16_t)(out->weight ? shingles / out->weight : 0);
-    out->hash = XXH3_64bits(&out->sketch, sizeof out->sketch);
+    out->hash = XXH3_64bits(mode, sizeof *mode);
+    out->sketch = mode;
 }
 
 /* The consensus of every group of `count` points with enough messages, in the order that assign() wants. */
@@ -199,18 +211,29 @@ static struct point *all_consensus(TALLOC_CTX *parent, struct tally *tally, stru
                                    uint32_t *out_count)
 {
     struct point **order = talloc_array(NULL, struct point *, count ? count : 1);
-    struct point *out = talloc_array(parent, struct point, count ? count : 1);
+    struct point *out = NULL;
+    struct qs_sketch *modes = NULL;
+    uint32_t groups = 0;
     *out_count = 0;
     for (uint32_t i = 0; order && i < count; i++)
         order[i] = &points[i];
-    if (order && out) {
+    if (order) {
         qsort(order, count, sizeof *order, by_group);
+        for (uint32_t i = 0; i < count; i++)
+            groups += i == 0 || order[i]->group != order[i - 1]->group;
+        out = talloc_array(parent, struct point, groups + 1);
+        modes = out ? talloc_array(out, struct qs_sketch, groups + 1) : NULL;
+    }
+    if (modes) {
         for (uint32_t i = 0, end; i < count; i = end) {
             uint32_t weight = 0;
             for (end = i; end < count && order[end]->group == order[i]->group; end++)
                 weight += order[end]->weight;
             if (weight >= CONSENSUS_MIN && order[i]->shingles)
-                consensus(tally, &order[i], end - i, &out[(*out_count)++]);
+                {
+                consensus(tally, &order[i], end - i, &out[*out_count], &modes[*out_count]);
+                ++*out_count;
+            }
         }
         qsort(out, *out_count, sizeof *out, by_weight);
     } else {
@@ -311,7 +334,7 @@ static uint32_t features_of(struct tally *tally, struct point *const *member, ui
     uint32_t found = 0, kept = 0;
     for (uint32_t i = 0; i < count; i++)
         for (unsigned b = 0; b < QS_SKETCH_BINS; b++) {
-            uint8_t value = member[i]->sketch.bin[b];
+            uint8_t value = member[i]->sketch->bin[b];
             if (!tally->count[b][value])
                 out[found++] = (struct feature){0, (uint8_t)b, value};
             tally->count[b][value] += member[i]->weight;
@@ -394,7 +417,7 @@ static enum qs_status join_profiles(struct tally *tally, struct point *points, u
         if (!order[i] || !order[i]->shingles)
             continue;
         for (unsigned b = 0; b < QS_SKETCH_BINS; b++)
-            score(p, b, order[i]->sketch.bin[b], 1);
+            score(p, b, order[i]->sketch->bin[b], 1);
         uint32_t at = best_profile(p, EXPLAINED);
         if (at != UINT32_MAX)
             order[i]->group = p->group[at];
@@ -444,7 +467,7 @@ static enum qs_status make_points(TALLOC_CTX *parent, const struct qs_scan *scan
         if (!ok)
             break;
         if (*at == used)
-            points[used++] = (struct point){m->print.sketch, hash, 0, 0, m->print.shingles};
+            points[used++] = (struct point){&m->print.sketch, hash, 0, 0, m->print.shingles};
         points[*at].weight++;
         point_of[i] = *at;
     }
@@ -462,7 +485,7 @@ static void name_group(struct qs_cluster *c, const struct tally *tally, const st
     for (unsigned b = 0; b < QS_SKETCH_BINS; b++) {
         if ((uint64_t)tally->support[b] * 10 < (uint64_t)centre->weight * 8)
             continue;
-        uint64_t digest = qs_mix64((uint64_t)(b + 1) << 8 | centre->sketch.bin[b]);
+        uint64_t digest = qs_mix64((uint64_t)(b + 1) << 8 | centre->sketch->bin[b]);
         unsigned at = 0;
         while (at < 3 && least[at] <= digest)
             at++;
@@ -536,13 +559,14 @@ static enum qs_status describe(struct qs_clusters *out, const struct qs_scan *sc
         if (c.count < 2)
             continue;
         struct point centre;
-        consensus(tally, &order[first_point], p - first_point, &centre);
+        struct qs_sketch mode;
+        consensus(tally, &order[first_point], p - first_point, &centre, &mode);
         if (!order[first_point]->shingles)
             centre.hash = order[first_point]->hash;
         name_group(&c, tally, &centre);
         uint64_t alike = 0;
         for (uint32_t k = first_point; k < p; k++)
-            alike += (uint64_t)qs_sketch_matches(&order[k]->sketch, &centre.sketch) * order[k]->weight;
+            alike += (uint64_t)qs_sketch_matches(order[k]->sketch, centre.sketch) * order[k]->weight;
         c.cohesion = (float)alike / (float)(QS_SKETCH_BINS * (uint64_t)centre.weight);
         c.leader = out->member[c.first];
         for (uint32_t k = 1; k < c.count; k++)
@@ -583,8 +607,8 @@ enum qs_status qs_cluster(TALLOC_CTX *parent, const struct qs_scan *scan, struct
     uint32_t *point_of = talloc_array(scratch, uint32_t, scan->count ? scan->count : 1);
     uint32_t *rank = NULL, count = 0, centres = 0, merged = 0;
     struct point *points = NULL, *centre = NULL, *joined = NULL;
-    struct leaders *first = leaders_new(scratch), *second = leaders_new(scratch), *third = leaders_new(scratch);
-    if (!result || !tally || !point_of || !first || !second || !third)
+    struct leaders *leaders = leaders_new(scratch);
+    if (!result || !tally || !point_of || !leaders)
         goto done;
     result->of = talloc_array(result, uint32_t, scan->count ? scan->count : 1);
     if (!result->of || make_points(scratch, scan, &points, &count, point_of) != QS_OK)
@@ -604,14 +628,19 @@ enum qs_status qs_cluster(TALLOC_CTX *parent, const struct qs_scan *scan, struct
         if (point_of[i] != QS_NO_CLUSTER)
             point_of[i] = rank[point_of[i]];
 
-    if (!assign(first, points, count) || !(centre = all_consensus(scratch, tally, points, count, &centres)) ||
-        !assign(second, centre, centres) || !(joined = all_consensus(scratch, tally, centre, centres, &merged)))
+    if (!assign(leaders, points, count) || !(centre = all_consensus(scratch, tally, points, count, &centres)) ||
+        !(leaders = leaders_anew(scratch, leaders)) || !assign(leaders, centre, centres) ||
+        !(joined = all_consensus(scratch, tally, centre, centres, &merged)) || !(leaders = leaders_anew(scratch, leaders)))
         goto done;
     for (uint32_t i = 0; i < merged; i++)
-        if (!lead(third, &joined[i]))
+        if (!lead(leaders, &joined[i]))
             goto done;
-    if (!assign(third, points, count) || join_profiles(tally, points, count, third->count) != QS_OK ||
-        describe(result, scan, tally, points, count, third->count, point_of) != QS_OK)
+    if (!assign(leaders, points, count))
+        goto done;
+    uint32_t groups = leaders->count;
+    talloc_free(leaders);
+    if (join_profiles(tally, points, count, groups) != QS_OK ||
+        describe(result, scan, tally, points, count, groups, point_of) != QS_OK)
         goto done;
     finish(result, scan);
     *out = talloc_steal(parent, result);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Base64, quoted-printable, charsets to UTF-8, RFC 2047 words. Lenient as mail readers are; linear; no allocation. */
+/* Base64, quoted-printable, charsets to UTF-8, RFC 2047 words. Lenient as mail readers are; linear; no
+ * allocation. */
 #include "coding.h"
 
 #include <string.h>
@@ -10,8 +11,8 @@
 
 /* --- base64 --- */
 
-/* Four tables, one for each place in a group, made by the preprocessor: a letter's six bits where the group's three
- * bytes have them in memory order, or BASE64_BAD. */
+/* Four tables, one for each place in a group, made by the preprocessor: a letter's six bits where the
+ * group's three bytes have them in memory order, or BASE64_BAD. */
 #define BASE64_BAD UINT32_C(0x80000000)
 #define SIX(c) ((c) >= 'A' && (c) <= 'Z' ? (c) - 'A' : (c) >= 'a' && (c) <= 'z' ? (c) - 'a' + 26 \
     : (c) >= '0' && (c) <= '9' ? (c) - '0' + 52 : (c) == '+' ? 62 : (c) == '/' ? 63 : 64)
@@ -138,8 +139,19 @@ size_t quoted_printable_decode(char *to, size_t size, struct qs_span in, bool *o
 
 /* --- charsets --- */
 
-enum { TABLE_1252, TABLE_2, TABLE_5, TABLE_7, TABLE_9, TABLE_15, TABLE_1250, TABLE_1251, TABLE_1253, TABLE_KOI8_R,
-       TABLE_KOI8_U };
+enum {
+    TABLE_1252,
+    TABLE_2,
+    TABLE_5,
+    TABLE_7,
+    TABLE_9,
+    TABLE_15,
+    TABLE_1250,
+    TABLE_1251,
+    TABLE_1253,
+    TABLE_KOI8_R,
+    TABLE_KOI8_U
+};
 
 static const struct {
     char name[18];
@@ -236,19 +248,47 @@ static bool put_ascii_run(struct utf8_out *out, const char **p, const char *end)
     return *p == stop;
 }
 
+/* The end of the valid UTF-8 that begins at p. */
+static const char *utf8_end(const char *p, const char *end)
+{
+    for (;;) {
+        p = byte_find_high(p, end);
+        while (p < end && (unsigned char)*p >= 0x80) {
+            const unsigned char *u = (const unsigned char *)p;
+            uint32_t c;
+            unsigned n;
+            if (u[0] >= 0xc2 && u[0] < 0xe0) {
+                n = end - p >= 2 && (u[1] & 0xc0) == 0x80 ? 2 : 0;
+            } else {
+                n = qs_utf8_decode(u, (const unsigned char *)end, &c);
+            }
+            if (n == 0) {
+                return p;
+            }
+            p += n;
+        }
+        if (p == end) {
+            return p;
+        }
+    }
+}
+
 static void from_utf8(struct utf8_out *out, const char *p, const char *end)
 {
-    while (put_ascii_run(out, &p, end) && p < end) {
-        uint32_t c;
-        unsigned n = qs_utf8_decode((const unsigned char *)p, (const unsigned char *)end, &c);
-        if (n == 0) {
-            c = charset_table[TABLE_1252][(unsigned char)*p & 0x7f];
-            n = 1;
+    for (;;) {
+        const char *stop = utf8_end(p, end);
+        size_t n = (size_t)(stop - p), room = (size_t)(out->limit - out->to);
+        if (n > room) {
+            for (n = room; n > 0 && ((unsigned char)p[n] & 0xc0) == 0x80; n--) {
+            }
+            stop = end;         /* full */
         }
-        if (!put(out, c)) {
+        memcpy(out->to, p, n);
+        out->to += n;
+        if (stop == end || !put(out, charset_table[TABLE_1252][(unsigned char)*stop & 0x7f])) {
             return;
         }
-        p += n;
+        p = stop + 1;
     }
 }
 
@@ -345,7 +385,8 @@ static void from_pairs(struct utf8_out *out, const char *p, const char *end, boo
     while (put_ascii_run(out, &p, end) && p < end) {
         unsigned lead = (unsigned char)*p++;
         unsigned trail = p < end ? (unsigned char)*p : 0;
-        bool single = lead == 0x80 || lead == 0xff || trail < 0x40 || (shift_jis && lead >= 0xa0 && lead < 0xe0);
+        bool single = lead == 0x80 || lead == 0xff || trail < 0x40
+                      || (shift_jis && lead >= 0xa0 && lead < 0xe0);
         if (!single) {
             p++;
         }
@@ -435,7 +476,8 @@ static bool same_name(struct qs_span a, struct qs_span b)
 
 static char *flush_words(struct words *w, char *to, char *limit)
 {
-    to += charset_decode(to, (size_t)(limit - to), (struct qs_span){ w->raw, w->len }, charset_find(w->charset));
+    to += charset_decode(to, (size_t)(limit - to), (struct qs_span){ w->raw, w->len },
+                         charset_find(w->charset));
     w->len = 0;
     return to;
 }
@@ -447,7 +489,8 @@ static size_t q_decode(char *to, size_t size, struct qs_span in)
         char c = in.ptr[i];
         if (c == '_') {
             c = ' ';
-        } else if (c == '=' && in.len - i >= 3 && byte_hex(in.ptr[i + 1]) < 16 && byte_hex(in.ptr[i + 2]) < 16) {
+        } else if (c == '=' && in.len - i >= 3 && byte_hex(in.ptr[i + 1]) < 16
+                   && byte_hex(in.ptr[i + 2]) < 16) {
             c = (char)(byte_hex(in.ptr[i + 1]) << 4 | byte_hex(in.ptr[i + 2]));
             i += 2;
         }
@@ -456,8 +499,8 @@ static size_t q_decode(char *to, size_t size, struct qs_span in)
     return n;
 }
 
-/* The encoded word at p ("=?"): its charset, whether base64, its text; returns what follows it, or NULL. Before
- * *clear there is no "?=" that a word could end in, which keeps a flood of openings linear. */
+/* The encoded word at p ("=?"): its charset, whether base64, its text; returns what follows it, or NULL.
+ * Before *clear there is no "?=" that a word could end in, which keeps a flood of openings linear. */
 static const char *encoded_word(const char *p, const char *end, const char **clear, struct qs_span *charset,
                                 bool *base64, struct qs_span *text)
 {
@@ -502,7 +545,8 @@ size_t header_decode(char *to, size_t size, struct qs_span raw)
             bool base64, odd = false;
             const char *next = encoded_word(p, end, &clear, &charset, &base64, &text);
             if (next != NULL) {
-                if (words.len > 0 && (sizeof(words.raw) - words.len < text.len || !same_name(charset, words.charset))) {
+                if (words.len > 0
+                    && (sizeof(words.raw) - words.len < text.len || !same_name(charset, words.charset))) {
                     to = flush_words(&words, to, limit);
                 }
                 words.charset = charset;
@@ -514,7 +558,7 @@ size_t header_decode(char *to, size_t size, struct qs_span raw)
                 while (q < end && byte_is_blank(*q)) {
                     q++;
                 }
-                if (end - q < 2 || q[0] != '=' || q[1] != '?') {    /* blanks between two words do not count */
+                if (end - q < 2 || q[0] != '=' || q[1] != '?') { /* blanks between two words do not count */
                     to = flush_words(&words, to, limit);
                 } else {
                     p = q;

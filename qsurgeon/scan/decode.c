@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Messages for people, through GMime. The only file that knows GMime; its objects hang on talloc destructors. */
+/* Messages for people, through GMime. The only file that knows GMime; its objects hang on talloc
+ * destructors. */
 #include "qsurgeon/decode.h"
 
 #include <gmime/gmime.h>
@@ -90,8 +91,8 @@ static bool is_universal(const char *charset)
         || g_ascii_strcasecmp(charset, "utf-8") == 0;
 }
 
-/* The text of a part that is not what its charset says: UTF-8 where it is that, other bytes as windows-1252. NULL:
- * its charset is right, or it cannot be read. */
+/* The text of a part that is not what its charset says: UTF-8 where it is that, other bytes as
+ * windows-1252. NULL: its charset is right, or it cannot be read. */
 static const char *undeclared_text(TALLOC_CTX *parent, TALLOC_CTX *scratch, GMimePart *object)
 {
     GMimeDataWrapper *content = g_mime_part_get_content(object);
@@ -106,7 +107,9 @@ static const char *undeclared_text(TALLOC_CTX *parent, TALLOC_CTX *scratch, GMim
     size_t size = (size_t)raw->len * CHARSET_GROWTH;
     char *text = talloc_size(scratch, size);
     struct charset universal = { CHARSET_UTF8, 0 };
-    size_t n = text == NULL ? 0 : charset_decode(text, size, (struct qs_span){ (char *)raw->data, raw->len }, universal);
+    size_t n = text == NULL
+                   ? 0
+                   : charset_decode(text, size, (struct qs_span){ (char *)raw->data, raw->len }, universal);
     return text == NULL ? NULL : talloc_strndup(parent, text, n);
 }
 
@@ -127,10 +130,12 @@ static void add_leaf(struct collector *c, GMimePart *object, unsigned alternativ
     memset(part, 0, sizeof(*part));
     GMimeContentType *type = g_mime_object_get_content_type(GMIME_OBJECT(object));
     part->type = adopt(out, g_mime_content_type_get_mime_type(type));
-    part->charset = talloc_strdup(out, g_mime_object_get_content_type_parameter(GMIME_OBJECT(object), "charset"));
+    part->charset = talloc_strdup(out,
+                                  g_mime_object_get_content_type_parameter(GMIME_OBJECT(object), "charset"));
     part->name = talloc_strdup(out, g_mime_part_get_filename(object));
     const char *disposition = g_mime_object_get_disposition(GMIME_OBJECT(object));
-    part->attached = disposition != NULL && g_ascii_strcasecmp(disposition, GMIME_DISPOSITION_ATTACHMENT) == 0;
+    part->attached = disposition != NULL
+                     && g_ascii_strcasecmp(disposition, GMIME_DISPOSITION_ATTACHMENT) == 0;
     part->alternative = alternative;
     part->returned = returned;
     if (part->type == NULL) {
@@ -180,7 +185,8 @@ static void collect(struct collector *c, GMimeObject *root)
                                                          "alternative")) {
                 alternative = stack[depth - 1].alternative = ++c->alternatives;
             }
-            child = next < g_mime_multipart_get_count(multipart) ? g_mime_multipart_get_part(multipart, next) : NULL;
+            child = next < g_mime_multipart_get_count(multipart) ? g_mime_multipart_get_part(multipart, next)
+                                                                 : NULL;
         } else if (GMIME_IS_MESSAGE_PART(object) && next == 0) {
             GMimeMessage *message = g_mime_message_part_get_message(GMIME_MESSAGE_PART(object));
             child = message == NULL ? NULL : g_mime_message_get_mime_part(message);
@@ -209,7 +215,8 @@ static const char *addresses(TALLOC_CTX *parent, InternetAddressList *list)
     return adopt(parent, internet_address_list_to_string(list, NULL, FALSE));
 }
 
-enum qs_status qs_decode(TALLOC_CTX *parent, struct qs_span content, struct qs_decoded **out, struct qs_error *err)
+enum qs_status qs_decode(TALLOC_CTX *parent, struct qs_span content, struct qs_decoded **out,
+                         struct qs_error *err)
 {
     TALLOC_CTX *scratch = talloc_new(NULL);
     struct qs_decoded *decoded = talloc_zero(scratch, struct qs_decoded);

@@ -10,7 +10,8 @@
 #include "bytes.h"
 #include "words.h"
 
-/* Constants of the sketch: odd numbers without a meaning (fractional digits of pi and e). Part of the golden vectors. */
+/* Constants of the sketch: odd numbers without a meaning (fractional digits of pi and e). Part of the
+ * golden vectors. */
 #define MIX_A UINT64_C(0x243f6a8885a308d3)
 #define MIX_B UINT64_C(0xb7e151628aed2a6b)
 
@@ -97,9 +98,9 @@ static void densify(const struct qs_fingerprinter *f, uint64_t *least, uint64_t 
 static unsigned distinct(unsigned bins, unsigned most)
 {
     static const uint16_t count[QS_SKETCH_BINS] = {
-        0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 15, 16, 17, 18, 20, 21, 23, 24, 25, 27, 29, 30, 32, 33, 35, 37, 39,
-        40, 42, 44, 46, 48, 51, 53, 55, 58, 60, 63, 66, 68, 71, 74, 78, 81, 85, 89, 93, 97, 102, 107, 113, 119, 125,
-        133, 142, 152, 163, 177, 196, 222, 266,
+        0,  1,  2,  3,  4,  5,  6,  7,   9,   10,  11,  12,  13,  15,  16,  17,  18,  20,  21,  23,  24, 25,
+        27, 29, 30, 32, 33, 35, 37, 39,  40,  42,  44,  46,  48,  51,  53,  55,  58,  60,  63,  66,  68, 71,
+        74, 78, 81, 85, 89, 93, 97, 102, 107, 113, 119, 125, 133, 142, 152, 163, 177, 196, 222, 266,
     };
     unsigned n = bins == QS_SKETCH_BINS ? most : count[bins];
     return n < most ? n : most;

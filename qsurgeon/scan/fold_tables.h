@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What each letter becomes in a normalised word: its lower case, without accents (first character of the compatibility
- * decomposition, Unicode 14 character data), and the Latin letter it is mistaken for (the idea of Unicode TR 39; the
- * pairs are chosen by look). 0: no letter, ends a word. 1: passed over within a word. '0': a digit.
- * Private to normalise.c. */
+/* What each letter becomes in a normalised word: its lower case, without accents (first character of the
+ * compatibility decomposition, Unicode 14 character data), and the Latin letter it is mistaken for (the
+ * idea of Unicode TR 39; the pairs are chosen by look). 0: no letter, ends a word. 1: passed over within a
+ * word. '0': a digit. Private to normalise.c. */
 /* U+0080 to U+058F: Latin, Greek, Cyrillic, Armenian */
 static const uint16_t fold_low[0x510] = {
     0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,

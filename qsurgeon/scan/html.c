@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* HTML to the text that a reader sees, in one pass without a tree. It follows only what can hide text: the elements
- * that set colours, sizes or visibility, on a short stack. No layout, no cascade beyond simple class rules. */
+/* HTML to the text that a reader sees, in one pass without a tree. It follows only what can hide text: the
+ * elements that set colours, sizes or visibility, on a short stack. No layout, no cascade beyond simple
+ * class rules. */
 #include "html.h"
 
 #include <string.h>
@@ -37,11 +38,6 @@ struct open_element {
     struct look before;
 };
 
-struct class_rule {
-    uint32_t selector;          /* digest of ".name" or "#name" */
-    struct style style;
-};
-
 struct walk {
     const char *p, *end;
     char *to, *limit;
@@ -53,7 +49,8 @@ struct walk {
     unsigned depth, tables, rules;
     uint32_t rule_bits;         /* a bit for each selector digest, to pass over the others */
     struct open_element open[OPEN_ELEMENTS];
-    struct class_rule rule[CLASS_RULES];
+    uint32_t selector[CLASS_RULES];     /* digests of ".name" and "#name" */
+    struct style rule[CLASS_RULES];
     void (*link)(void *data, struct qs_span url);
     void *data;
 };
@@ -175,9 +172,14 @@ static void read_entity(struct walk *w)
 {
     uint32_t c;
     const char *next = entity(w->p, w->end, &c);
-    if (next == w->p) {
-        c = '&';
-        next++;
+    if (next == w->p) {         /* none: as it stands */
+        w->p++;
+        if (w->quiet) {
+            w->counts->hidden++;
+        } else {
+            write_char(w, '&');
+        }
+        return;
     }
     w->p = next;
     if (w->quiet) {
@@ -299,7 +301,8 @@ static void declaration(struct style *s, struct qs_span name, struct qs_span v)
         break;
     case 'v':
         if (qs_span_is_nocase(name, "visibility")) {
-            s->absent = s->absent || qs_span_starts_nocase(v, "hidden") || qs_span_starts_nocase(v, "collapse");
+            s->absent = s->absent || qs_span_starts_nocase(v, "hidden")
+                        || qs_span_starts_nocase(v, "collapse");
         }
         break;
     case 'f':
@@ -363,8 +366,9 @@ static void declaration(struct style *s, struct qs_span name, struct qs_span v)
     case 'h':
     case 'w':
         if (qs_span_is_nocase(name, "height") || qs_span_is_nocase(name, "width")) {
-            s->flat = s->flat || (length(v, &tenths, &unit) && tenths <= 10 && !qs_span_starts_nocase(unit, "%")
-                                  && !qs_span_starts_nocase(unit, "em"));
+            s->flat = s->flat
+                      || (length(v, &tenths, &unit) && tenths <= 10 && !qs_span_starts_nocase(unit, "%")
+                          && !qs_span_starts_nocase(unit, "em"));
         }
         break;
     case 't':
@@ -418,8 +422,8 @@ static uint32_t rule_bit(uint32_t selector)
     return UINT32_C(1) << (selector >> 27);
 }
 
-/* Keeps the rules for one class or id that say anything about colour, size or visibility; rules inside @media and
- * the like depend on the reader's device and are passed over. */
+/* Keeps the rules for one class or id that say anything about colour, size or visibility; rules inside
+ * @media and the like depend on the reader's device and are passed over. */
 static void style_sheet(struct walk *w, const char *p, const char *end)
 {
     unsigned inside = 0;        /* at-rules */
@@ -452,7 +456,8 @@ static void style_sheet(struct walk *w, const char *p, const char *end)
             declarations(&s, brace + 1, stop);
             if (n == selector.len && says_anything(&s)) {
                 uint32_t hash = selector_hash(selector.ptr[0], selector.ptr + 1, n - 1);
-                w->rule[w->rules++] = (struct class_rule){ hash, s };
+                w->selector[w->rules] = hash;
+                w->rule[w->rules++] = s;
                 w->rule_bits |= rule_bit(hash);
             }
         }
@@ -491,8 +496,8 @@ static bool apply_rules(const struct walk *w, struct look *look, char kind, stru
             continue;
         }
         for (unsigned i = 0; i < w->rules; i++) {
-            if (w->rule[i].selector == hash) {
-                apply(look, &w->rule[i].style);
+            if (w->selector[i] == hash) {
+                apply(look, &w->rule[i]);
                 any = true;
             }
         }
@@ -575,7 +580,8 @@ static void open_element(struct walk *w, uint64_t name, unsigned flags, const st
     if (changed && w->depth < OPEN_ELEMENTS) {
         w->open[w->depth++] = (struct open_element){ name, 1, w->tables, flags, w->look };
         set_look(w, look);
-    } else if (w->depth > 0 && w->open[w->depth - 1].name == name && w->open[w->depth - 1].tables == w->tables) {
+    } else if (w->depth > 0 && w->open[w->depth - 1].name == name
+               && w->open[w->depth - 1].tables == w->tables) {
         w->open[w->depth - 1].count++;
     }
 }

@@ -3,8 +3,9 @@
 
 /* The first eight letters of a name as a number. */
 #define PACK(...) PACK_(__VA_ARGS__, 0, 0, 0, 0, 0, 0, 0, 0)
-#define PACK_(a, b, c, d, e, f, g, h, ...) ((uint64_t)(a) | (uint64_t)(b) << 8 | (uint64_t)(c) << 16 \
-    | (uint64_t)(d) << 24 | (uint64_t)(e) << 32 | (uint64_t)(f) << 40 | (uint64_t)(g) << 48 | (uint64_t)(h) << 56)
+#define PACK_(a, b, c, d, e, f, g, h, ...)                                                                   \
+    ((uint64_t)(a) | (uint64_t)(b) << 8 | (uint64_t)(c) << 16 | (uint64_t)(d) << 24 | (uint64_t)(e) << 32    \
+     | (uint64_t)(f) << 40 | (uint64_t)(g) << 48 | (uint64_t)(h) << 56)
 
 enum element_flag {
     BREAK = 1,      /* text before and after it stands on different lines */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The walk over a message: header fields, MIME parts, visible text, returned message. Transfer encodings and charsets
- * are coding.c's, HTML is html.c's, the vocabulary of notices is notice.c's. */
+/* The walk over a message: header fields, MIME parts, visible text, returned message. Transfer encodings
+ * and charsets are coding.c's, HTML is html.c's, the vocabulary of notices is notice.c's. */
 #include "qsurgeon/mail.h"
 
 #include <string.h>
@@ -25,7 +25,14 @@ enum {
 enum encoding { ENCODING_NONE, ENCODING_BASE64, ENCODING_QUOTED_PRINTABLE, ENCODING_OTHER };
 
 enum kind {
-    KIND_PLAIN, KIND_HTML, KIND_MULTIPART, KIND_MESSAGE, KIND_HEADERS, KIND_REPORT, KIND_SIGNATURE, KIND_IMAGE,
+    KIND_PLAIN,
+    KIND_HTML,
+    KIND_MULTIPART,
+    KIND_MESSAGE,
+    KIND_HEADERS,
+    KIND_REPORT,
+    KIND_SIGNATURE,
+    KIND_IMAGE,
     KIND_OTHER,
 };
 
@@ -94,7 +101,8 @@ static bool same_nocase(const char *p, const char *lower, size_t n)
 }
 
 /* For literals in lower case. */
-#define IS(span, literal) ((span).len == sizeof(literal) - 1 && same_nocase((span).ptr, literal, sizeof(literal) - 1))
+#define IS(span, literal)                                                                                    \
+    ((span).len == sizeof(literal) - 1 && same_nocase((span).ptr, literal, sizeof(literal) - 1))
 #define STARTS(span, literal) \
     ((span).len >= sizeof(literal) - 1 && same_nocase((span).ptr, literal, sizeof(literal) - 1))
 
@@ -126,9 +134,11 @@ static uint32_t saturate(uint64_t n)
 
 /* --- header fields --- */
 
-/* The next field of a header block in [*at, end): its name and its value with folding. Moves *at behind it. False at
- * the end of the block; *at is then the first byte of the body. Lines that are no field are passed over. */
-static bool next_field(const char **at, const char *end, struct qs_span *name, struct qs_span *value, bool *malformed)
+/* The next field of a header block in [*at, end): its name and its value with folding. Moves *at behind
+ * it. False at the end of the block; *at is then the first byte of the body. Lines that are no field are
+ * passed over. */
+static bool next_field(const char **at, const char *end, struct qs_span *name, struct qs_span *value,
+                       bool *malformed)
 {
     const char *p = *at;
     for (;;) {
@@ -187,8 +197,8 @@ static const char *skip_blanks(const char *p, const char *end)
 static bool name_is_executable(struct qs_span name)
 {
     static const char endings[][4] = {
-        "exe", "scr", "pif", "com", "bat", "cmd", "vbs", "vbe", "js", "jse", "wsf", "wsh", "hta", "lnk", "ps1", "msi",
-        "cpl", "jar", "dll", "reg", "iso", "img",
+        "exe", "scr", "pif", "com", "bat", "cmd", "vbs", "vbe", "js",  "jse", "wsf",
+        "wsh", "hta", "lnk", "ps1", "msi", "cpl", "jar", "dll", "reg", "iso", "img",
     };
     size_t end = name.len;
     while (end > 0 && (name.ptr[end - 1] == '=' || name.ptr[end - 1] == '?' || name.ptr[end - 1] == '"'
@@ -214,8 +224,8 @@ static bool name_is_executable(struct qs_span name)
     return false;
 }
 
-/* Parameters of Content-Type or Content-Disposition behind the value's first ';'. Continued ones (RFC 2231) count with
- * their first piece. */
+/* Parameters of Content-Type or Content-Disposition behind the value's first ';'. Continued ones (RFC
+ * 2231) count with their first piece. */
 static void parameters(struct part *part, const char *p, const char *end)
 {
     while (p < end) {
@@ -253,7 +263,8 @@ static void parameters(struct part *part, const char *p, const char *end)
         }
         if (IS(key, "charset")) {
             size_t n = 0;
-            while (n < value.len && !byte_is_blank(value.ptr[n]) && value.ptr[n] != '(' && value.ptr[n] != '"') {
+            while (n < value.len && !byte_is_blank(value.ptr[n]) && value.ptr[n] != '('
+                   && value.ptr[n] != '"') {
                 n++;
             }
             part->charset = charset_find((struct qs_span){ value.ptr, n });
@@ -376,7 +387,8 @@ static void parse_received(struct qs_received *r, struct qs_span value)
                 p++;            /* ';' in a comment */
                 continue;
             }
-            const char *bracket = r->address.len > 0 || r->by.ptr != NULL ? NULL : memchr(start, '[', token.len);
+            const char *bracket = r->address.len > 0 || r->by.ptr != NULL ? NULL
+                                                                          : memchr(start, '[', token.len);
             if (bracket != NULL) {
                 const char *close = memchr(bracket, ']', (size_t)(p - bracket));
                 struct qs_span address = span_between(bracket + 1, close == NULL ? p : close);
@@ -401,8 +413,9 @@ static void parse_received(struct qs_received *r, struct qs_span value)
             }
             switch (token.len) {
             case 2:
-                want = IS(token, "by") && r->by.ptr == NULL ? &r->by : IS(token, "id") && r->id.ptr == NULL ? &r->id
-                    : NULL;
+                want = IS(token, "by") && r->by.ptr == NULL   ? &r->by
+                       : IS(token, "id") && r->id.ptr == NULL ? &r->id
+                                                              : NULL;
                 break;
             case 4:
                 want = IS(token, "from") && r->from.ptr == NULL ? &r->from
@@ -433,17 +446,18 @@ static struct qs_span first_address(struct qs_span value)
     const char *p = value.ptr, *end = p + value.len;
     const char *token = NULL;   /* of a bare address: the first one that holds '@' */
     struct qs_span bare = { NULL, 0 };
-    bool at = false;
+    bool at = false, unclosed = false;
     unsigned inside = 0;
     for (; p <= end; p++) {
         char c = p < end ? *p : ' ';
-        if (inside == 0 && c == '"') {
+        if (inside == 0 && c == '"' && !unclosed) {
             const char *q = p + 1;
             while (q < end && *q != '"') {
                 q += *q == '\\' && end - q >= 2 ? 2 : 1;
             }
-            if (q >= end) {
-                continue;       /* no closing quote */
+            unclosed = q >= end;
+            if (unclosed) {
+                continue;
             }
             if (token == NULL) {
                 token = p;
@@ -575,7 +589,8 @@ static void message_field(struct walk *w, struct qs_span name, struct qs_span va
     switch (byte_lower(name.ptr[0])) {
     case 'a':
         if (IS(name, "auto-submitted") && !STARTS(value, "no")) {
-            out->traits |= QS_T_AUTO_SUBMITTED | (STARTS(value, "auto-replied") ? (uint32_t)QS_T_AUTO_REPLIED : 0);
+            out->traits |= QS_T_AUTO_SUBMITTED
+                           | (STARTS(value, "auto-replied") ? (uint32_t)QS_T_AUTO_REPLIED : 0);
         }
         break;
     case 'c':
@@ -690,7 +705,9 @@ static const char *message_header(struct walk *w, const char *p)
             }
             w->out->header = span_between(start, p);
             if (p > before) {   /* without the empty line */
-                w->out->header.len -= p - before >= 2 && p[-2] == '\r' ? 2 : p[-1] == '\n' && p == before + 1 ? 1 : 0;
+                w->out->header.len -= p - before >= 2 && p[-2] == '\r'   ? 2
+                                      : p[-1] == '\n' && p == before + 1 ? 1
+                                                                         : 0;
             }
             break;
         }
@@ -703,15 +720,16 @@ static const char *message_header(struct walk *w, const char *p)
     return p;
 }
 
-/* Reads a part's header; returns where its body begins. A part that has the header of a message instead of its own, as
- * some systems return mail, becomes that message. */
+/* Reads a part's header; returns where its body begins. A part that has the header of a message instead of
+ * its own, as some systems return mail, becomes that message. */
 static const char *part_header(struct walk *w, const char *p, struct part *part)
 {
     const char *start = p, *limit = w->end - p > QS_CAP_HEADER ? p + QS_CAP_HEADER : w->end;
     struct qs_span name, value;
     bool malformed = false;
     unsigned usual = 0;
-    for (unsigned fields = 0; fields < QS_CAP_FIELDS && next_field(&p, limit, &name, &value, &malformed); fields++) {
+    for (unsigned fields = 0; fields < QS_CAP_FIELDS && next_field(&p, limit, &name, &value, &malformed);
+         fields++) {
         if (STARTS(name, "content-")) {
             content_field(part, (struct qs_span){ name.ptr + 8, name.len - 8 }, value);
         } else {
@@ -742,7 +760,8 @@ static size_t link_host(char *to, struct qs_span url)
         while (q < end && q - p < 12 && byte_is_alpha(*q)) {
             q++;
         }
-        if (q == p || end - q < 3 || *q != ':' || (q[1] != '/' && q[1] != '\\') || (q[2] != '/' && q[2] != '\\')) {
+        if (q == p || end - q < 3 || *q != ':' || (q[1] != '/' && q[1] != '\\')
+            || (q[2] != '/' && q[2] != '\\')) {
             return 0;
         }
         p = q + 3;
@@ -756,7 +775,8 @@ static size_t link_host(char *to, struct qs_span url)
         }
         if (c == ':') {         /* a port, or user:password@ */
             const char *q = p + 1;
-            while (q < end && q - p < PASSWORD_BYTES && *q > ' ' && *q != '/' && *q != '?' && *q != '#' && *q != '@') {
+            while (q < end && q - p < PASSWORD_BYTES && *q > ' ' && *q != '/' && *q != '?' && *q != '#'
+                   && *q != '@') {
                 q++;
             }
             if (q == end || *q != '@') {
@@ -772,7 +792,8 @@ static size_t link_host(char *to, struct qs_span url)
         if (c == '\n' || c == '\r' || c == '\t') {
             continue;           /* browsers take these out */
         }
-        if (!byte_is_alpha(c) && !byte_is_digit(c) && c != '.' && c != '-' && c != '_' && (unsigned char)c < 0x80) {
+        if (!byte_is_alpha(c) && !byte_is_digit(c) && c != '.' && c != '-' && c != '_'
+            && (unsigned char)c < 0x80) {
             break;
         }
         to[n++] = byte_lower(c);
@@ -816,7 +837,8 @@ static void text_links(struct walk *w, struct qs_span text, bool fresh)
 {
     const char *start = text.ptr, *end = start + text.len;
     char host[HOST_BYTES + 1];
-    for (const char *p = byte_find_pair(start, end, ':', '/'); p < end; p = byte_find_pair(p + 1, end, ':', '/')) {
+    for (const char *p = byte_find_pair(start, end, ':', '/'); p < end;
+         p = byte_find_pair(p + 1, end, ':', '/')) {
         const char *scheme = p;
         while (scheme > start && p - scheme < 8 && byte_is_alpha(scheme[-1])) {
             scheme--;
@@ -826,7 +848,8 @@ static void text_links(struct walk *w, struct qs_span text, bool fresh)
             w->out->url_total++;
         }
     }
-    for (const char *p = byte_find_pair(start, end, 'w', 'w'); p < end; p = byte_find_pair(p + 1, end, 'w', 'w')) {
+    for (const char *p = byte_find_pair(start, end, 'w', 'w'); p < end;
+         p = byte_find_pair(p + 1, end, 'w', 'w')) {
         if (end - p > 4 && p[2] == 'w' && p[3] == '.' && (p == start || byte_is_blank(p[-1]) || p[-1] == '('
                                                           || p[-1] == '<' || p[-1] == '"')) {
             char url[HOST_BYTES + 3] = "//";
@@ -843,7 +866,8 @@ static void text_links(struct walk *w, struct qs_span text, bool fresh)
 /* --- bodies --- */
 
 /* The body without its transfer encoding: a span of the message or of a buffer. */
-static struct qs_span transfer_decode(struct walk *w, const struct part *part, struct qs_span body, size_t most)
+static struct qs_span transfer_decode(struct walk *w, const struct part *part, struct qs_span body,
+                                      size_t most)
 {
     bool odd = false;
     size_t n;
@@ -947,8 +971,8 @@ static uint32_t take_html(struct walk *w, const struct part *part, struct qs_spa
     return counts.shown;
 }
 
-/* The digest covers the kind and a power of two of decoded bytes, so that rubbish behind a file's end rarely changes
- * it. */
+/* The digest covers the kind and a power of two of decoded bytes, so that rubbish behind a file's end
+ * rarely changes it. */
 static void take_attachment(struct walk *w, const struct part *part, struct qs_span body)
 {
     struct qs_mail *out = w->out;
@@ -1061,7 +1085,8 @@ static void close_frames(struct walk *w, unsigned depth)
     }
 }
 
-/* The boundary as it stands in the delimiter lines: without line ends of a folded header and blanks at its end. */
+/* The boundary as it stands in the delimiter lines: without line ends of a folded header and blanks at its
+ * end. */
 static struct qs_span clean_boundary(char *to, struct qs_span raw)
 {
     raw = qs_span_trim(raw);
@@ -1077,8 +1102,8 @@ static struct qs_span clean_boundary(char *to, struct qs_span raw)
     return (struct qs_span){ to, n };
 }
 
-/* The next delimiter line of an open multipart at or behind p, which is the beginning of a line. *level is the number
- * of its frame and *after what follows the line; NULL: none. */
+/* The next delimiter line of an open multipart at or behind p, which is the beginning of a line. *level is
+ * the number of its frame and *after what follows the line; NULL: none. */
 static const char *find_delimiter(const struct walk *w, const char *p, unsigned *level, bool *closing,
                                   const char **after)
 {
@@ -1211,7 +1236,8 @@ void qs_mail_scan(struct qs_mail_scanner *scanner, struct qs_span content, bool 
     /* received[] is written as far as received_count says */
     struct qs_received *received = out->received;
     memset(out, 0, (size_t)((char *)received - (char *)out));
-    memset(received + QS_CAP_RECEIVED, 0, sizeof(*out) - (size_t)((char *)(received + QS_CAP_RECEIVED) - (char *)out));
+    memset(received + QS_CAP_RECEIVED, 0,
+           sizeof(*out) - (size_t)((char *)(received + QS_CAP_RECEIVED) - (char *)out));
     struct walk w = { .s = scanner, .out = out, .root = plain_part };
     static const char nothing[1] = "";
     const char *p = content.len == 0 ? nothing : content.ptr;

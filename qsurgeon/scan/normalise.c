@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Visible text to normalised words: the one place that decides what a word is. fingerprint.h has the rules in words. */
+/* Visible text to normalised words: the one place that decides what a word is. fingerprint.h has the rules
+ * in words. */
 #include <string.h>
 
 #define XXH_INLINE_ALL
@@ -35,8 +36,10 @@ static uint32_t fold(uint32_t c)
             || (c >= 0x1ab0 && c <= 0x1aff) || (c >= 0x1dc0 && c <= 0x1dff)) {
             return FOLD_DROPPED;        /* points, marks */
         }
-        return c == 0x060c || c == 0x061b || c == 0x061f || c == 0x06d4 || c == 0x0964 || c == 0x0965 || c == 0x1680
-            ? FOLD_SEPARATOR : c;
+        return c == 0x060c || c == 0x061b || c == 0x061f || c == 0x06d4 || c == 0x0964 || c == 0x0965
+                       || c == 0x1680
+                   ? FOLD_SEPARATOR
+                   : c;
     }
     if (c < 0x2e80) {
         if ((c >= 0x200b && c <= 0x200f) || (c >= 0x202a && c <= 0x202e) || (c >= 0x2060 && c <= 0x206f)
@@ -128,7 +131,8 @@ static inline unsigned decode(const unsigned char *p, const unsigned char *end, 
     return n;
 }
 
-/* What the walk hands its words to. Constant at each call, so that the compiler makes a walk for each kind. */
+/* What the walk hands its words to. Constant at each call, so that the compiler makes a walk for each
+ * kind. */
 struct sink {
     void (*word)(void *to, const char *word, size_t len, uint32_t start);
     void (*forget)(void *to, uint32_t start);   /* takes back the words that began at or behind start */
@@ -170,9 +174,10 @@ static inline void word_add(struct word *w, uint32_t c)
     }
 }
 
-/* The word at p with digits, other characters than ASCII, or great length; returns the first byte behind it. */
-INLINE const unsigned char *odd_word(const unsigned char *base, const unsigned char *p, const unsigned char *end,
-                                     struct sink sink)
+/* The word at p with digits, other characters than ASCII, or great length; returns the first byte behind
+ * it. */
+INLINE const unsigned char *odd_word(const unsigned char *base, const unsigned char *p,
+                                     const unsigned char *end, struct sink sink)
 {
     struct word w;
     w.len = 0;
@@ -257,8 +262,8 @@ static bool host_follows(const unsigned char *p, const unsigned char *end)
 }
 
 /* A link whose host begins at p: hands on its word and returns what follows the link. */
-INLINE const unsigned char *link_word(const unsigned char *base, const unsigned char *start, const unsigned char *p,
-                                      const unsigned char *end, struct sink sink)
+INLINE const unsigned char *link_word(const unsigned char *base, const unsigned char *start,
+                                      const unsigned char *p, const unsigned char *end, struct sink sink)
 {
     const unsigned char *host = p, *q = p;
     while (q < end && (is_host_byte(*q) || *q == '@' || *q == ':' || *q == '%')) {
@@ -286,16 +291,16 @@ INLINE const unsigned char *link_word(const unsigned char *base, const unsigned 
     }
     w.letters = w.letters < QS_WORD_LETTERS ? w.letters : QS_WORD_LETTERS;
     word_flush(&w, sink);
-    while (q < end && *q > ' ' && *q < 0x80 && *q != '<' && *q != '>' && *q != '"' && *q != ')' && *q != ']') {
+    while (q<end && * q> ' ' && *q < 0x80 && *q != '<' && *q != '>' && *q != '"' && *q != ')' && *q != ']') {
         q++;
     }
     return q;
 }
 
-/* The e-mail address whose '@' is at p: takes back the words of the part before it, hands on one word "@" and returns
- * what follows the address. Nothing before `floor` belongs to it. */
-INLINE const unsigned char *address_word(const unsigned char *base, const unsigned char *floor, const unsigned char *p,
-                                         const unsigned char *end, struct sink sink)
+/* The e-mail address whose '@' is at p: takes back the words of the part before it, hands on one word "@"
+ * and returns what follows the address. Nothing before `floor` belongs to it. */
+INLINE const unsigned char *address_word(const unsigned char *base, const unsigned char *floor,
+                                         const unsigned char *p, const unsigned char *end, struct sink sink)
 {
     const unsigned char *local = p;
     while (local > floor && is_local_byte(local[-1])) {
@@ -310,8 +315,8 @@ INLINE const unsigned char *address_word(const unsigned char *base, const unsign
 
 enum { BLOCK = 64 };
 
-/* Lowers a block of 64 bytes into `low` (non-letters come out changed, too) and finds its letters and its other word
- * bytes (digits and bytes above 127), a bit each. */
+/* Lowers a block of 64 bytes into `low` (non-letters come out changed, too) and finds its letters and its
+ * other word bytes (digits and bytes above 127), a bit each. */
 INLINE void classify(const unsigned char *p, unsigned char *low, uint64_t *letters, uint64_t *others)
 {
     uint64_t l = 0, o = 0;
@@ -339,7 +344,8 @@ INLINE void classify(const unsigned char *p, unsigned char *low, uint64_t *lette
     *others = o;
 }
 
-/* Hands the words of [base, end) to the sink: plain words straight from the lowered block, others by odd_word(). */
+/* Hands the words of [base, end) to the sink: plain words straight from the lowered block, others by
+ * odd_word(). */
 INLINE void walk(const unsigned char *base, const unsigned char *end, struct sink sink)
 {
     const unsigned char *p = base, *floor = base;
@@ -467,8 +473,8 @@ static void text_forget(void *to, uint32_t start)
     }
 }
 
-/* The words of text with a blank behind each; `numbers` has room for 2 * text.len. A word takes at most its own bytes
- * and a blank, for folding never makes a character longer: `to` needs 2 * text.len bytes. */
+/* The words of text with a blank behind each; `numbers` has room for 2 * text.len. A word takes at most
+ * its own bytes and a blank, for folding never makes a character longer: `to` needs 2 * text.len bytes. */
 static size_t write_words(char *to, struct qs_span text, uint32_t *numbers)
 {
     struct word_text t = { to, 0, 0, numbers, numbers + text.len };
@@ -501,8 +507,8 @@ size_t words_line(char to[2 * WORDS_LINE], struct qs_span text)
 
 static bool is_zero_width(uint32_t c)
 {
-    return c == 0xad || (c >= 0x200b && c <= 0x200f) || (c >= 0x2060 && c <= 0x2064) || c == 0xfeff || c == 0x180e
-        || c == 0x034f;
+    return c == 0xad || (c >= 0x200b && c <= 0x200f) || (c >= 0x2060 && c <= 0x2064) || c == 0xfeff
+           || c == 0x180e || c == 0x034f;
 }
 
 /* A letter of another script that is drawn like a Latin one. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The vocabulary of bounces, automatic replies, challenges and virus notices; and the search for returned messages in
- * plain text, as systems without RFC 3462 send them. */
+/* The vocabulary of bounces, automatic replies, challenges and virus notices; and the search for returned
+ * messages in plain text, as systems without RFC 3462 send them. */
 #include "notice.h"
 
 #include <string.h>
@@ -122,19 +122,20 @@ uint32_t notice_subject(const struct notice_index *index, struct qs_span subject
 bool notice_is_daemon(struct qs_span from, struct qs_span address)
 {
     static const char *const locals[] = {
-        "mailer-daemon", "mailer_daemon", "mailerdaemon", "mail-daemon", "mail_daemon", "maildaemon", "postmaster",
-        "mdaemon", "mmdf", "mail.daemon", "microsoftexchange",
+        "mailer-daemon", "mailer_daemon", "mailerdaemon", "mail-daemon", "mail_daemon",       "maildaemon",
+        "postmaster",    "mdaemon",       "mmdf",         "mail.daemon", "microsoftexchange",
     };
     static const char *const names[] = {
-        "mail deliver", "mail administrator", "mail system", "delivery subsystem", "mailer daemon", "postmaster",
-        "system administrator", "mailer-daemon",
+        "mail deliver",  "mail administrator", "mail system",          "delivery subsystem",
+        "mailer daemon", "postmaster",         "system administrator", "mailer-daemon",
     };
     if (address.len == 0 && from.len > 0) {
         struct qs_span bare = qs_span_trim(from);
         return bare.len >= 2 && bare.ptr[bare.len - 2] == '<' && bare.ptr[bare.len - 1] == '>';
     }
     for (size_t i = 0; i < sizeof(locals) / sizeof(locals[0]); i++) {
-        if (address.len > 0 && byte_lower(address.ptr[0]) == locals[i][0] && qs_span_starts_nocase(address, locals[i])) {
+        if (address.len > 0 && byte_lower(address.ptr[0]) == locals[i][0]
+            && qs_span_starts_nocase(address, locals[i])) {
             return true;
         }
     }
@@ -155,7 +156,9 @@ bool notice_is_daemon(struct qs_span from, struct qs_span address)
 
 enum { QUOTE_BYTES = 16, NAME_BYTES = 60, START_BYTES = 4096 };
 
-static const char *const usual[] = { "Received", "From", "To", "Subject", "Date", "Message-ID", "Return-Path" };
+static const char *const usual[] = {
+    "Received", "From", "To", "Subject", "Date", "Message-ID", "Return-Path"
+};
 
 /* The field name that the line at p begins with, or an empty span. */
 static struct qs_span field_name(const char *p, const char *end)
@@ -190,7 +193,8 @@ static const char *behind_quote(const char *line, const char *stop, struct qs_sp
     if ((size_t)(stop - line) >= quote.len && (quote.len == 0 || memcmp(line, quote.ptr, quote.len) == 0)) {
         return line + quote.len;
     }
-    struct qs_span marks = qs_span_trim(quote), rest = qs_span_trim((struct qs_span){ line, (size_t)(stop - line) });
+    struct qs_span marks = qs_span_trim(quote),
+                   rest = qs_span_trim((struct qs_span){ line, (size_t)(stop - line) });
     if (rest.len == marks.len && (marks.len == 0 || memcmp(rest.ptr, marks.ptr, marks.len) == 0)) {
         return stop;            /* an empty line that lost its blanks */
     }

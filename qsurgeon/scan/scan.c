@@ -83,9 +83,8 @@ struct qs_scan *qs_scan_new(TALLOC_CTX *parent, const struct qs_scan_options *op
     if (scan->work && pthread_mutex_init(&scan->work->problems, NULL) == 0) {
         talloc_set_destructor(scan->work, free_work);
         scan->work->names = qs_arena_new(scan->work);
-        scan->work->ids = qs_table_new(scan->work, 1024);
         scan->work->problem_texts = qs_arena_new(scan->work);
-        if (scan->strings && scan->problems && scan->work->names && scan->work->ids && scan->work->problem_texts)
+        if (scan->strings && scan->problems && scan->work->names && scan->work->problem_texts)
             return scan;
     }
     talloc_free(scan);
@@ -180,6 +179,8 @@ enum qs_status qs_scan_add(struct qs_scan *scan, const struct qs_instance *insta
     if (!added)
         return qs_fail(err, QS_NOMEM, "out of memory");
     *added = (struct qs_scan_queue){instance, queue, instance->name};
+    if (!work->ids && !(work->ids = qs_table_new(work, 1024)))
+        return qs_fail(err, QS_NOMEM, "out of memory");
     for (;;) {
         struct qs_entry entry = {0};
         struct qs_error why = {""};
@@ -572,6 +573,8 @@ enum qs_status qs_scan_run(struct qs_scan *scan, qs_scan_progress progress, void
     struct qs_scan_work *work = scan->work;
     pthread_t thread[MAX_THREADS];
     unsigned running = 0;
+    talloc_free(work->ids);         /* all is listed */
+    work->ids = NULL;
     if (work->next >= work->listed)
         return QS_OK;
     if (!work->lens && make_lenses(scan) != QS_OK)
