@@ -563,7 +563,7 @@ struct profile {
 };
 
 enum { PROFILE_LEAST = 24, USUAL_LEAST = 3, USUAL_PART = 40 };
-/* Bins with usual values beyond twice the chance: less makes a member an intruder; more makes a stranger of the same kind of
+/* Bins with usual values beyond three times the chance: less makes a member an intruder; more makes a stranger of the same kind of
  * source a member, and still more any stranger. */
 static const float intruder = 4.0f, straggler = 6.0f, relative = 10.0f;
 
@@ -572,7 +572,7 @@ static float usual_bins(const struct profile *p, const struct qs_sketch *s)
     unsigned n = 0;
     for (unsigned b = 0; b < QS_SKETCH_BINS; b++)
         n += p->usual[b][s->bin[b] / 64] >> s->bin[b] % 64 & 1;
-    return (float)n - 2 * p->chance;
+    return (float)n - 3 * p->chance;
 }
 
 /* From the members, which are points order[0 .. count). tally is all zero between two uses. */

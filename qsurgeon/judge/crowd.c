@@ -173,7 +173,7 @@ static bool count_values(const struct qs_work *work, uint32_t at, struct qs_crow
         uint32_t campaign = work->campaigns->of[at];
         if (ok && campaign != QS_NONE)
             ok = count_top(c, CAMPAIGN, campaign, &out->top_campaign);
-        out->storm_returns += campaign != QS_NONE && work->bad[campaign];
+        out->storm_returns += (f->bits & QS_F_RETURNS_STORM) != 0;
         qs_sym client = ok && m->returned ? qs_returned_client(work->known, work->scan, m->returned) : 0;
         if (client)
             ok = count_distinct(c, RETURNED_CLIENT, client, &out->returned_clients);

@@ -18,7 +18,7 @@ enum sign {
     ACCOUNT_SOURCES, ACCOUNT_VOLUME, SCRIPT,
     NOT_OURS, FALSE_TRACE, BOUNCING_STRANGERS, RETURNED_CAMPAIGN, RETURNED_STORM, RETURNED_SOURCES, REPORTERS,
     LOOPING,
-    ONE_SOURCE, LINKS_HOME, LOGIN_INSIDE, FEW_RECIPIENTS, LISTED, VOUCHED, INSIDE, ODD_ONE_OUT, THREAD, FROM_US, GENUINE, OTHER_SUBJECT,
+    ONE_SOURCE, LINKS_HOME, LOGIN_INSIDE, FEW_RECIPIENTS, LISTED, VOUCHED, INSIDE, ODD_ONE_OUT, THREAD, FROM_US, GENUINE, OTHER_SUBJECT, OTHER_RETURN,
     SIGNS,
 };
 
@@ -72,6 +72,7 @@ static const struct {
     [THREAD] = {QS_FAM_LEGITIMACY, "part-of-a-conversation", -5.0},
     [GENUINE] = {QS_FAM_LEGITIMACY, "report-to-the-true-sender", -8.0},
     [OTHER_SUBJECT] = {QS_FAM_LEGITIMACY, "tells-of-another-message", -8.0},
+    [OTHER_RETURN] = {QS_FAM_LEGITIMACY, "returns-something-else", -6.0},
     [FROM_US] = {QS_FAM_LEGITIMACY, "report-about-our-own-mail", -8.0},
 };
 
@@ -268,14 +269,14 @@ void qs_weigh_notices(const struct qs_work *work, const struct qs_crowd *c, stru
 void qs_weigh_notice(const struct qs_work *work, const struct qs_crowd *crowd, uint32_t message, struct qs_sum *sum)
 {
     const struct qs_fact *f = &work->fact[message];
-    uint32_t campaign = work->campaigns->of[message];
-    (void)crowd;
     if (f->bits & QS_F_FALSE_TRACE)
         add(sum, FALSE_TRACE, 1, "a field of the returned message names this host, but the next host did not get it from us");
     if (f->bits & QS_F_OTHER_MESSAGE)
         add(sum, OTHER_SUBJECT, 1, "its subject has words that no other notice of the flood has");
+    if ((f->bits & QS_F_MADE_HERE) && !(f->bits & QS_F_RETURNS_STORM) && share(crowd->storm_returns, crowd->count) > 0.5)
+        add(sum, OTHER_RETURN, 1, "the others return a storm, this one does not");
     if (f->bits & QS_F_GENUINE)
         add(sum, GENUINE, 1, "the returned message came from its sender's own mail server");
-    if ((f->bits & QS_F_FROM_US) && !(campaign != QS_NONE && work->bad[campaign]))
+    if ((f->bits & QS_F_FROM_US) && !(f->bits & QS_F_RETURNS_STORM))
         add(sum, FROM_US, 1, "the returned message came from a client of ours and passed here");
 }

@@ -66,6 +66,7 @@ enum qs_fact_bit {
     QS_F_PASSED = 1u << 17,         /* the returned message passed this host ... */
     QS_F_FROM_US = 1u << 18,        /* ... and came from a client or user of ours */
     QS_F_FALSE_TRACE = 1u << 19,    /* the returned message has a Received field in our name that is forged */
+    QS_F_RETURNS_STORM = 1u << 23,  /* the returned message is of a convicted campaign, or of a client that sent such */
     QS_F_OTHER_MESSAGE = 1u << 22,  /* a notice that returns nothing and whose subject is unlike those of its flood */
     QS_F_RETURNS_DUBIOUS = 1u << 21,    /* the returned message came from a client without a name, or of an access network */
     QS_F_GENUINE = 1u << 20,        /* we got the returned message from the own server of whom the notice goes to */
@@ -128,9 +129,9 @@ struct qs_notices {
     uint32_t waves;
 };
 /* Joins notices by campaign, by the clients that sent what they return, and by victim. */
-/* Sets QS_F_OTHER_MESSAGE. */
+/* bad: of each campaign. Sets QS_F_OTHER_MESSAGE and QS_F_RETURNS_STORM. */
 struct qs_notices *qs_join_notices(TALLOC_CTX *parent, const struct qs_scan *scan, const struct qs_known *known,
-                                   struct qs_fact *fact, const struct qs_campaigns *campaigns);
+                                   struct qs_fact *fact, const struct qs_campaigns *campaigns, const uint8_t *bad);
 
 /* --- crowd.c: what some messages show together ----------------------------------------------------------------------- */
 

@@ -9,7 +9,7 @@
 
 #include "judge.h"
 
-enum { FLOOD_LEAST = 20, WORD_LEAST = 4, STRANGE_WORDS = 1, HEAVY = 3, SHARE = 10 };
+enum { FLOOD_LEAST = 20, WORD_LEAST = 4, STRANGE_ENOUGH = 2, HEAVY = 3, SHARE = 10 };
 
 struct joiner {
     TALLOC_CTX *scratch;
@@ -18,7 +18,8 @@ struct joiner {
     struct qs_fact *fact;
     const struct qs_campaigns *campaigns;
     struct qs_notices *out;
-    struct qs_table *client;        /* client symbol to a campaign */
+    const uint8_t *bad;             /* of each campaign */
+    struct qs_table *client;        /* client symbol to a campaign, a bad one if any */
     struct qs_table *by_subject;    /* subject digest to campaign */
 };
 
@@ -99,10 +100,25 @@ static bool learn_clients(struct joiner *j)
         uint32_t *at = client ? qs_table_at(j->client, client, campaign) : NULL;
         if (client && !at)
             return false;
-        if (at && campaign < *at)
+        if (at && (j->bad[campaign] > j->bad[*at] || (j->bad[campaign] == j->bad[*at] && campaign < *at)))
             *at = campaign;
     }
     return true;
+}
+
+/* Marks the notices that return a convicted campaign, or what a client of one sent. */
+static void mark_storm(struct joiner *j)
+{
+    for (uint32_t i = 0; i < j->scan->count; i++) {
+        const struct qs_message *m = &j->scan->messages[i];
+        if (!(j->fact[i].bits & QS_F_NOTICE) || !m->returned)
+            continue;
+        uint32_t campaign = j->campaigns->of[i];
+        if (campaign == QS_NONE || !j->bad[campaign])
+            campaign = qs_table_get(j->client, qs_sender_of(j->known, j->scan, j->fact, i), QS_NONE);
+        if (campaign != QS_NONE && j->bad[campaign])
+            j->fact[i].bits |= QS_F_RETURNS_STORM;
+    }
 }
 
 static bool learn_subjects(struct joiner *j)
@@ -216,24 +232,39 @@ static bool number_foreign(struct joiner *j)
 /* --- odd ones -------------------------------------------------------------------------------------------------------- */
 
 struct words {
-    struct qs_table *count;         /* of each word in each flood */
-    uint32_t flood, strange;
+    struct qs_table *count;         /* of each word, and of each pair of words, in each flood */
+    uint32_t flood, strange;        /* strange: how much of the subject no other has; a word counts as two pairs */
+    uint64_t last;                  /* the word before */
     bool look, failed;
 };
 
-static void see_word(void *data, struct qs_span word)
+static void see(struct words *w, uint64_t what, uint32_t worth)
 {
-    struct words *w = data;
-    if (word.len < WORD_LEAST)
-        return;
-    uint64_t key = qs_mix64(qs_name_digest(word) ^ qs_mix64(w->flood));
+    uint64_t key = qs_mix64(what ^ qs_mix64(w->flood));
     uint32_t *n = w->look ? NULL : qs_table_at(w->count, key, 0);
     if (w->look)
-        w->strange += qs_table_get(w->count, key, 0) <= 1;
+        w->strange += qs_table_get(w->count, key, 0) <= 1 ? worth : 0;
     else if (n)
         (*n)++;
     else
         w->failed = true;
+}
+
+static void see_word(void *data, struct qs_span word)
+{
+    struct words *w = data;
+    uint64_t digest = qs_name_digest(word);
+    if (word.len >= WORD_LEAST)
+        see(w, digest, 2);
+    if (w->last)
+        see(w, qs_mix64(w->last) ^ digest, 1);
+    w->last = digest;
+}
+
+static void see_subject(const struct joiner *j, struct words *w, qs_sym subject)
+{
+    w->last = 0;
+    qs_subject_words(qs_sym_span(j->scan->strings, subject), see_word, w);
 }
 
 static bool tells_nothing(const struct joiner *j, uint32_t message)
@@ -257,9 +288,9 @@ static bool find_odd(struct joiner *j)
         if (w.flood == QS_NONE)
             continue;
         size[w.flood]++;
-        qs_subject_words(qs_sym_span(j->scan->strings, m->subject), see_word, &w);
+        see_subject(j, &w, m->subject);
         if (m->returned && !tells_nothing(j, i))
-            qs_subject_words(qs_sym_span(j->scan->strings, m->returned->subject), see_word, &w);
+            see_subject(j, &w, m->returned->subject);
     }
     w.look = true;
     for (uint32_t i = 0; i < j->scan->count; i++) {
@@ -267,9 +298,9 @@ static bool find_odd(struct joiner *j)
         if (w.flood == QS_NONE || !tells_nothing(j, i))
             continue;
         w.strange = 0;
-        qs_subject_words(qs_sym_span(j->scan->strings, j->scan->messages[i].subject), see_word, &w);
+        see_subject(j, &w, j->scan->messages[i].subject);
         silent[w.flood]++;
-        if (w.strange < STRANGE_WORDS || size[w.flood] < FLOOD_LEAST)
+        if (w.strange < STRANGE_ENOUGH || size[w.flood] < FLOOD_LEAST)
             continue;
         j->fact[i].bits |= QS_F_OTHER_MESSAGE;
         odd[w.flood]++;
@@ -283,10 +314,11 @@ static bool find_odd(struct joiner *j)
 }
 
 struct qs_notices *qs_join_notices(TALLOC_CTX *parent, const struct qs_scan *scan, const struct qs_known *known,
-                                   struct qs_fact *fact, const struct qs_campaigns *campaigns)
+                                   struct qs_fact *fact, const struct qs_campaigns *campaigns, const uint8_t *bad)
 {
     struct qs_notices *out = talloc_zero(NULL, struct qs_notices), *result = NULL;
-    struct joiner j = {.scratch = talloc_new(NULL), .scan = scan, .known = known, .fact = fact, .campaigns = campaigns, .out = out};
+    struct joiner j = {.scratch = talloc_new(NULL), .scan = scan, .known = known, .fact = fact, .campaigns = campaigns, .bad = bad,
+                       .out = out};
     if (!out || !j.scratch)
         goto done;
     out->index = qs_table_new(out, 256);
@@ -300,6 +332,7 @@ struct qs_notices *qs_join_notices(TALLOC_CTX *parent, const struct qs_scan *sca
     if (!count_victims(&j) || !learn_clients(&j) || !learn_subjects(&j) || !number_own(&j) || !number_foreign(&j) ||
         !find_odd(&j))
         goto done;
+    mark_storm(&j);
     result = talloc_steal(parent, out);
 done:
     talloc_free(j.scratch);

@@ -289,7 +289,7 @@ enum qs_status qs_judge(TALLOC_CTX *parent, const struct qs_scan *scan, const st
         !(w->bad = talloc_zero_array(p, uint8_t, w->campaigns->count + 1)) || !judge_campaigns(w, scratch))
         goto fail;
     qs_adopt_stragglers(w->campaigns, scan, w->fact, w->bad);
-    if (!(w->notices = qs_join_notices(p, scan, w->known, w->fact, w->campaigns)) || !make_groups(j, w) || !measure_groups(j) || !judge_messages(j))
+    if (!(w->notices = qs_join_notices(p, scan, w->known, w->fact, w->campaigns, w->bad)) || !make_groups(j, w) || !measure_groups(j) || !judge_messages(j))
         goto fail;
     talloc_free(scratch);
     *out = talloc_steal(parent, j);
