@@ -24,7 +24,7 @@ trap 'exit 130' INT TERM
 # mail servers leave root behind, and must still be able to reach their files, even below a root directory that was made
 # for root alone, as a fresh chroot may have; it gets its mode back
 chmod 755 "$work"
-[ "$((0$mode & 1))" = 1 ] || chmod o+x /
+[ "$((0$mode & 055))" = "$((055))" ] || chmod go+rx /
 : > "$work/results"
 
 build() { # build NAME CMAKE-OPTION...
