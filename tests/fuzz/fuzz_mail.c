@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Whatever the bytes: a message's scan keeps its caps, its text is valid UTF-8, and the same message gives the same
- * result from a scanner that has read another one before. */
+/* Whatever the bytes: a message's scan keeps its caps, its text is valid UTF-8, and the same message gives
+ * the same result from a scanner that has read another one before. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -45,7 +45,8 @@ static void base64(void **state)
         { "--YWJj", "abc", true },
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        assert_decodes(base64_decode, cases[i].text, cases[i].expected, strlen(cases[i].expected), cases[i].odd);
+        assert_decodes(base64_decode, cases[i].text, cases[i].expected, strlen(cases[i].expected),
+                       cases[i].odd);
     }
     /* every byte value, every length */
     static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -81,11 +82,22 @@ static void quoted_printable(void **state)
         const char *text, *expected;
         bool odd;
     } cases[] = {
-        { "", "", false }, { "plain", "plain", false }, { "a=3Db", "a=b", false }, { "=e4=E4", "\xe4\xe4", false },
-        { "a=\nb", "ab", false }, { "a=\r\nb", "ab", false }, { "a= \t\r\nb", "ab", false }, { "a=", "a", false },
-        { "a= ", "a", false }, { "=zz=1", "=zz=1", true }, { "a=\n\nb", "a\nb", false }, { "a==\nb", "a=b", true },
-        { "0123456789abcdef=300123456789abcdefghijklmnopqrstuvwxyz=\n!", "0123456789abcdef00123456789abcdefghijklm"
-          "nopqrstuvwxyz!", false },
+        { "", "", false },
+        { "plain", "plain", false },
+        { "a=3Db", "a=b", false },
+        { "=e4=E4", "\xe4\xe4", false },
+        { "a=\nb", "ab", false },
+        { "a=\r\nb", "ab", false },
+        { "a= \t\r\nb", "ab", false },
+        { "a=", "a", false },
+        { "a= ", "a", false },
+        { "=zz=1", "=zz=1", true },
+        { "a=\n\nb", "a\nb", false },
+        { "a==\nb", "a=b", true },
+        { "0123456789abcdef=300123456789abcdefghijklmnopqrstuvwxyz=\n!",
+          "0123456789abcdef00123456789abcdefghijklm"
+          "nopqrstuvwxyz!",
+          false },
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         size_t n = strlen(cases[i].text);
@@ -110,7 +122,8 @@ static void assert_charset(const char *charset, const char *bytes, size_t len, c
 {
     char to[300];
     struct charset found = charset_find(qs_span_of(charset));
-    size_t n = charset_decode(to, sizeof(to), (struct qs_span){ bytes, len }, found), whole = strlen(expected);
+    size_t n = charset_decode(to, sizeof(to), (struct qs_span){ bytes, len }, found),
+           whole = strlen(expected);
     if (n != whole || memcmp(to, expected, n) != 0) {
         fail_msg("%s: \"%.*s\" is not \"%s\"", charset, (int)n, to, expected);
     }
@@ -131,15 +144,32 @@ static void charsets(void **state)
     static const struct {
         const char *charset, *bytes, *expected;
     } cases[] = {
-        { "us-ascii", "abc", "abc" }, { "", "caf\xc3\xa9", "caf\xc3\xa9" }, { "UTF-8", "\xc3\xa9\xff\x93", "\xc3\xa9\xc3\xbf\xe2\x80\x9c" },
-        { "iso-8859-1", "\xe9\x80", "\xc3\xa9\xe2\x82\xac" }, { "ISO_8859-15", "\xa4", "\xe2\x82\xac" },
-        { "windows-1252", "\x93x\x94", "\xe2\x80\x9cx\xe2\x80\x9d" }, { "iso-8859-2", "\xb1\xb3", "\xc4\x85\xc5\x82" },
-        { "windows-1250", "\xb9\xb3", "\xc4\x85\xc5\x82" }, { "windows-1251", "\xcf\xf0", "\xd0\x9f\xd1\x80" },
-        { "koi8-r", "\xf0\xd2", "\xd0\x9f\xd1\x80" }, { "koi8-u", "\xa4", "\xd1\x94" }, { "iso-8859-5", "\xbf\xe0", "\xd0\x9f\xd1\x80" },
-        { "iso-8859-7", "\xe1", "\xce\xb1" }, { "windows-1253", "\xe1", "\xce\xb1" }, { "iso-8859-9", "\xfd", "\xc4\xb1" },
-        { "windows-1254", "\xfe", "\xc5\x9f" }, { "x-unknown", "\xe9", "\xc3\xa9" },
-        { "utf-7", "a+AOQ-b +- +AOQA9g x+", "a\xc3\xa4" "b + \xc3\xa4\xc3\xb6 x+" }, { "unicode-1-1-utf-7", "+2D3eAA-", "\xf0\x9f\x98\x80" },
-        { "shift_jis", "\x83\x65\xb1" "a", "\xf3\xb8\x8d\xa5\xf3\xb0\x82\xb1" "a" },
+        { "us-ascii", "abc", "abc" },
+        { "", "caf\xc3\xa9", "caf\xc3\xa9" },
+        { "UTF-8", "\xc3\xa9\xff\x93", "\xc3\xa9\xc3\xbf\xe2\x80\x9c" },
+        { "iso-8859-1", "\xe9\x80", "\xc3\xa9\xe2\x82\xac" },
+        { "ISO_8859-15", "\xa4", "\xe2\x82\xac" },
+        { "windows-1252", "\x93x\x94", "\xe2\x80\x9cx\xe2\x80\x9d" },
+        { "iso-8859-2", "\xb1\xb3", "\xc4\x85\xc5\x82" },
+        { "windows-1250", "\xb9\xb3", "\xc4\x85\xc5\x82" },
+        { "windows-1251", "\xcf\xf0", "\xd0\x9f\xd1\x80" },
+        { "koi8-r", "\xf0\xd2", "\xd0\x9f\xd1\x80" },
+        { "koi8-u", "\xa4", "\xd1\x94" },
+        { "iso-8859-5", "\xbf\xe0", "\xd0\x9f\xd1\x80" },
+        { "iso-8859-7", "\xe1", "\xce\xb1" },
+        { "windows-1253", "\xe1", "\xce\xb1" },
+        { "iso-8859-9", "\xfd", "\xc4\xb1" },
+        { "windows-1254", "\xfe", "\xc5\x9f" },
+        { "x-unknown", "\xe9", "\xc3\xa9" },
+        { "utf-7", "a+AOQ-b +- +AOQA9g x+",
+          "a\xc3\xa4"
+          "b + \xc3\xa4\xc3\xb6 x+" },
+        { "unicode-1-1-utf-7", "+2D3eAA-", "\xf0\x9f\x98\x80" },
+        { "shift_jis",
+          "\x83\x65\xb1"
+          "a",
+          "\xf3\xb8\x8d\xa5\xf3\xb0\x82\xb1"
+          "a" },
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         assert_charset(cases[i].charset, cases[i].bytes, strlen(cases[i].bytes), cases[i].expected);
@@ -152,7 +182,8 @@ static void charsets(void **state)
     assert_charset("utf-16be", "\xde\0\0a", 4, "\xef\xbf\xbd" "a");
     /* ISO-2022-JP and EUC-JP of one text give the same opaque letters; lines end the shift */
     char a[64], b[64];
-    size_t n = charset_decode(a, sizeof(a), QS_SPAN("\x1b$B$\"$$\x1b(B x\n"), charset_find(QS_SPAN("iso-2022-jp")));
+    size_t n = charset_decode(a, sizeof(a), QS_SPAN("\x1b$B$\"$$\x1b(B x\n"),
+                              charset_find(QS_SPAN("iso-2022-jp")));
     size_t m = charset_decode(b, sizeof(b), QS_SPAN("\xa4\xa2\xa4\xa4 x\n"), charset_find(QS_SPAN("euc-jp")));
     assert_int_equal(n, m);
     assert_memory_equal(a, b, n);

@@ -15,8 +15,9 @@ static struct qs_decoded *decode(const char *text)
 static void header(void **state)
 {
     (void)state;
-    struct qs_decoded *d = decode("From: =?utf-8?q?J=C3=B6rg?= <j@a.example>\nTo: b@b.example, c@c.example\n"
-                                  "Subject: =?iso-8859-1?q?Gr=FC=DFe?=\nDate: Fri, 22 Nov 2024 10:00:00 +0100\n\nhello\n");
+    struct qs_decoded *d = decode(
+        "From: =?utf-8?q?J=C3=B6rg?= <j@a.example>\nTo: b@b.example, c@c.example\n"
+        "Subject: =?iso-8859-1?q?Gr=FC=DFe?=\nDate: Fri, 22 Nov 2024 10:00:00 +0100\n\nhello\n");
     assert_string_equal(d->from, "J\xc3\xb6rg <j@a.example>");
     assert_string_equal(d->to, "b@b.example, c@c.example");
     assert_string_equal(d->subject, "Gr\xc3\xbc\xc3\x9f""e");
@@ -37,10 +38,13 @@ static void parts(void **state)
 {
     (void)state;
     struct qs_decoded *d = decode(
-        "Content-Type: multipart/mixed; boundary=m\n\n--m\nContent-Type: multipart/alternative; boundary=a\n\n"
-        "--a\nContent-Type: text/plain; charset=windows-1251\n\n\xcf\n--a\nContent-Type: text/html\n\n<p>x\n--a--\n"
+        "Content-Type: multipart/mixed; boundary=m\n\n--m\nContent-Type: multipart/alternative; "
+        "boundary=a\n\n"
+        "--a\nContent-Type: text/plain; charset=windows-1251\n\n\xcf\n--a\nContent-Type: "
+        "text/html\n\n<p>x\n--a--\n"
         "--m\nContent-Type: application/pdf; name=\"i.pdf\"\nContent-Disposition: attachment\n"
-        "Content-Transfer-Encoding: base64\n\nJVBERg==\n--m\nContent-Type: message/rfc822\n\nFrom: x\n\nreturned\n--m--\n");
+        "Content-Transfer-Encoding: base64\n\nJVBERg==\n--m\nContent-Type: message/rfc822\n\nFrom: "
+        "x\n\nreturned\n--m--\n");
     assert_int_equal(d->part_count, 4);
     assert_string_equal(d->part[0].text, "\xd0\x9f");
     assert_string_equal(d->part[0].charset, "windows-1251");
@@ -97,7 +101,10 @@ int main(void)
 {
     qs_decode_init();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(header), cmocka_unit_test(parts), cmocka_unit_test(undeclared), cmocka_unit_test(hostile),
+        cmocka_unit_test(header),
+        cmocka_unit_test(parts),
+        cmocka_unit_test(undeclared),
+        cmocka_unit_test(hostile),
     };
     return cmocka_run_group_tests(tests, root_setup, root_teardown);
 }

@@ -59,8 +59,10 @@ static void golden(void **state)
         uint64_t body;
         unsigned words, shingles;
     } vectors[] = {
-        { "", "0000000000000000000000000000000000000000000000000000000000000000"
-              "0000000000000000000000000000000000000000000000000000000000000000", 0, 0, 0 },
+        { "",
+          "0000000000000000000000000000000000000000000000000000000000000000"
+          "0000000000000000000000000000000000000000000000000000000000000000",
+          0, 0, 0 },
         { "Hello",
           "6464646464646464646464646464646464646464646464646464646464646464"
           "6464646464646464646464646464646464646464646464646464646464646464",
@@ -69,7 +71,8 @@ static void golden(void **state)
           "0ccd74cdd50c3737d5ab37d5d537cdab0c0c0c0cd574d537abd5cd37d5d50cd5"
           "74d5cd74abd574d574cdab74cdd537cdab37d5cdab74740c74cdcdabd50c0cd5",
           UINT64_C(0x82845b8cf6b9c598), 9, 6 },
-        { "Dear Ms. M\xc3\xbcller, your invoice 4711 of 1,299.00 EUR is due: https://pay.shop24.example/i?x=1 or write to "
+        { "Dear Ms. M\xc3\xbcller, your invoice 4711 of 1,299.00 EUR is due: "
+          "https://pay.shop24.example/i?x=1 or write to "
           "billing@shop24.example. \xe4\xbd\xa0\xe5\xa5\xbd P\xd0\xb0ypal, Via\xe2\x80\x8bgra!",
           "3cfefee6709fc78b5eae625ebf62ebae3c62ae0c70ae5ebf0c624d1b1beb3c70"
           "c770626595ca65eb655ee6cafe709fe65e4debca1b0c5e3c650c5e950c0ccaeb",
@@ -154,7 +157,8 @@ static void estimate(void **state)
             memcpy(b, a, sizeof(b));
             put_text(a + strlen(a), own, 1u << 20);
             put_text(b + strlen(b), own, 1u << 20);
-            double shared = common > 2 ? common - 2 : 0, truth = shared / (2 * 298.0 - shared), got = alike(a, b);
+            double shared = common > 2 ? common - 2 : 0, truth = shared / (2 * 298.0 - shared),
+                   got = alike(a, b);
             error += (got - truth) * (got - truth);
             bias += got - truth;
         }
@@ -216,7 +220,7 @@ static void variants(void **state)
         text[n] = '\0';
         assert_true(alike(base, text) > 0.5);
 
-        n = 0;                                                             /* invisible and look-alike letters */
+        n = 0; /* invisible and look-alike letters */
         for (const char *p = base; *p != '\0'; p++) {
             if (*p == 'o') {
                 n += (size_t)snprintf(text + n, sizeof(text) - n, "\xd0\xbe");
@@ -274,7 +278,9 @@ static void hostile(void **state)
         assert_non_null(text);
         for (size_t i = 0; i < n; i++) {
             uint32_t any = next_random(256);
-            text[i] = round % 3 == 0 ? (char)any : round % 3 == 1 ? "a@:/.w0 \xd0\xb0"[any % 10] : (char)(any | 0x80);
+            text[i] = round % 3 == 0   ? (char)any
+                      : round % 3 == 1 ? "a@:/.w0 \xd0\xb0"[any % 10]
+                                       : (char)(any | 0x80);
         }
         struct qs_fingerprint f;
         qs_fingerprint_text(printer, (struct qs_span){ text, n }, &f);
@@ -300,9 +306,10 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(golden), cmocka_unit_test(short_texts), cmocka_unit_test(order_counts),
-        cmocka_unit_test(counting), cmocka_unit_test(estimate), cmocka_unit_test(strangers),
-        cmocka_unit_test(variants), cmocka_unit_test(matches), cmocka_unit_test(hosts), cmocka_unit_test(hostile),
+        cmocka_unit_test(golden),   cmocka_unit_test(short_texts), cmocka_unit_test(order_counts),
+        cmocka_unit_test(counting), cmocka_unit_test(estimate),    cmocka_unit_test(strangers),
+        cmocka_unit_test(variants), cmocka_unit_test(matches),     cmocka_unit_test(hosts),
+        cmocka_unit_test(hostile),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

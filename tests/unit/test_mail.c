@@ -46,8 +46,10 @@ static bool has(uint32_t trait)
 static void fields(void **state)
 {
     (void)state;
-    scan("From: \"Doe, J.\" <j@a.example>\nTO : b@b.example,\n c@c.example\nCc:\nsubject:Hello\nDate: Mon, 1 Jan 2024"
-         " 00:00:00 +0000\nMessage-ID: <1@a.example>\nReply-To: r@a.example\nSender: s@a.example\nIn-Reply-To: <0@x>\n"
+    scan("From: \"Doe, J.\" <j@a.example>\nTO : b@b.example,\n c@c.example\nCc:\nsubject:Hello\nDate: Mon, 1 "
+         "Jan 2024"
+         " 00:00:00 +0000\nMessage-ID: <1@a.example>\nReply-To: r@a.example\nSender: "
+         "s@a.example\nIn-Reply-To: <0@x>\n"
          "References: <0@x>\nList-Id: <l.a.example>\nX-Mailer: m 1\nReturn-Path: <e@a.example>\n"
          "X-Originating-IP: [192.0.2.1]\nFeedback-ID: f:1\nSubject: second\n\nbody\n");
     assert_span(mail.from, "\"Doe, J.\" <j@a.example>");
@@ -77,9 +79,15 @@ static void header_ends(void **state)
     static const struct {
         const char *message, *header, *body;
     } cases[] = {
-        { "", "", "" }, { "\n", "", "" }, { "\nbody", "", "body" }, { "A: b", "A: b", "" }, { "A: b\n", "A: b\n", "" },
-        { "A: b\n\nc", "A: b\n", "c" }, { "A: b\r\n\r\nc", "A: b\r\n", "c" }, { "A: b\r\n c\r\n\r\n\r\nd", "A: b\r\n c\r\n",
-        "\r\nd" }, { "From x Mon\nA: b\n\nc", "From x Mon\nA: b\n", "c" },
+        { "", "", "" },
+        { "\n", "", "" },
+        { "\nbody", "", "body" },
+        { "A: b", "A: b", "" },
+        { "A: b\n", "A: b\n", "" },
+        { "A: b\n\nc", "A: b\n", "c" },
+        { "A: b\r\n\r\nc", "A: b\r\n", "c" },
+        { "A: b\r\n c\r\n\r\n\r\nd", "A: b\r\n c\r\n", "\r\nd" },
+        { "From x Mon\nA: b\n\nc", "From x Mon\nA: b\n", "c" },
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         scan(cases[i].message);
@@ -98,11 +106,20 @@ static void from_addresses(void **state)
 {
     (void)state;
     static const char *const cases[][2] = {
-        { "a@b.example", "a@b.example" }, { "<a@b.example>", "a@b.example" }, { "A B <a@b.example>", "a@b.example" },
-        { "\"x <y@z>\" <a@b.example>", "a@b.example" }, { "a@b.example (A B)", "a@b.example" },
-        { "(c@d) a@b.example", "a@b.example" }, { "a@b.example, c@d.example", "a@b.example" }, { "<>", "" },
-        { "nobody", "" }, { "\"unclosed <a@b.example>", "a@b.example" }, { "A\n <a@b.example>", "a@b.example" },
-        { "=?utf-8?q?A?= <a@b.example", "a@b.example" }, { "\"a b\"@c.example", "\"a b\"@c.example" }, { "", "" },
+        { "a@b.example", "a@b.example" },
+        { "<a@b.example>", "a@b.example" },
+        { "A B <a@b.example>", "a@b.example" },
+        { "\"x <y@z>\" <a@b.example>", "a@b.example" },
+        { "a@b.example (A B)", "a@b.example" },
+        { "(c@d) a@b.example", "a@b.example" },
+        { "a@b.example, c@d.example", "a@b.example" },
+        { "<>", "" },
+        { "nobody", "" },
+        { "\"unclosed <a@b.example>", "a@b.example" },
+        { "A\n <a@b.example>", "a@b.example" },
+        { "=?utf-8?q?A?= <a@b.example", "a@b.example" },
+        { "\"a b\"@c.example", "\"a b\"@c.example" },
+        { "", "" },
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         char message[200];
@@ -116,15 +133,29 @@ static void subjects(void **state)
 {
     (void)state;
     static const char *const cases[][2] = {
-        { "plain  text", "plain text" }, { "folded\n\there", "folded here" },
-        { "=?utf-8?B?R3LDvMOfZQ==?=", "Gr\xc3\xbc\xc3\x9f""e" }, { "=?iso-8859-1?q?Gr=FC=DFe_an?= all",
-        "Gr\xc3\xbc\xc3\x9f""e an all" }, { "=?utf-8?q?a?= =?utf-8?q?b?=", "ab" }, { "=?utf-8?q?a?=\n =?utf-8?q?b?= c", "ab c" },
-        { "x =?utf-8?q?a?=", "x a" }, { "x=?utf-8?q?a?=y", "xay" },
-        { "=?utf-8?b?w?= =?utf-8?b?7w=?=", "" }, { "=?utf-8?q?=C3?= =?UTF-8?q?=BC?=", "\xc3\xbc" },    /* split character */
-        { "=?utf-8*en?q?lang?=", "lang" }, { "=?windows-1251?B?z/Do4uXy?=", "\xd0\x9f\xd1\x80\xd0\xb8\xd0\xb2\xd0\xb5\xd1\x82" },
+        { "plain  text", "plain text" },
+        { "folded\n\there", "folded here" },
+        { "=?utf-8?B?R3LDvMOfZQ==?=", "Gr\xc3\xbc\xc3\x9f"
+                                      "e" },
+        { "=?iso-8859-1?q?Gr=FC=DFe_an?= all", "Gr\xc3\xbc\xc3\x9f"
+                                               "e an all" },
+        { "=?utf-8?q?a?= =?utf-8?q?b?=", "ab" },
+        { "=?utf-8?q?a?=\n =?utf-8?q?b?= c", "ab c" },
+        { "x =?utf-8?q?a?=", "x a" },
+        { "x=?utf-8?q?a?=y", "xay" },
+        { "=?utf-8?b?w?= =?utf-8?b?7w=?=", "" },
+        { "=?utf-8?q?=C3?= =?UTF-8?q?=BC?=", "\xc3\xbc" }, /* split character */
+        { "=?utf-8*en?q?lang?=", "lang" },
+        { "=?windows-1251?B?z/Do4uXy?=", "\xd0\x9f\xd1\x80\xd0\xb8\xd0\xb2\xd0\xb5\xd1\x82" },
         { "=?koi8-r?Q?=F0=D2=C9=D7=C5=D4?=", "\xd0\x9f\xd1\x80\xd0\xb8\xd0\xb2\xd0\xb5\xd1\x82" },
-        { "=?utf-8?x?a?=", "=?utf-8?x?a?=" }, { "=?utf-8?q?open", "=?utf-8?q?open" }, { "=? ?=", "=? ?=" },
-        { "caf\xe9", "caf\xc3\xa9" }, { "caf\xc3\xa9", "caf\xc3\xa9" }, { "=?utf-8?q?" "?=", "" },
+        { "=?utf-8?x?a?=", "=?utf-8?x?a?=" },
+        { "=?utf-8?q?open", "=?utf-8?q?open" },
+        { "=? ?=", "=? ?=" },
+        { "caf\xe9", "caf\xc3\xa9" },
+        { "caf\xc3\xa9", "caf\xc3\xa9" },
+        { "=?utf-8?q?"
+          "?=",
+          "" },
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         char message[200];
@@ -149,23 +180,26 @@ static void received(void **state)
         const char *value, *from, *by, *with, *id, *address;
     } cases[] = {
         { "from mail.a.example (mail.a.example [192.0.2.1])\n\tby mx.b.example (Postfix) with ESMTPS id 4F1\n"
-          "\tfor <c@b.example>; Mon, 1 Jan 2024 00:00:00 +0000 (UTC)", "mail.a.example", "mx.b.example", "ESMTPS", "4F1",
-          "192.0.2.1" },
-        { "from a.example (IDENT:x@[192.0.2.2]) by b.example (8.14.4/8.14.4) with SMTP id u1; Mon", "a.example",
-          "b.example", "SMTP", "u1", "192.0.2.2" },
+          "\tfor <c@b.example>; Mon, 1 Jan 2024 00:00:00 +0000 (UTC)",
+          "mail.a.example", "mx.b.example", "ESMTPS", "4F1", "192.0.2.1" },
+        { "from a.example (IDENT:x@[192.0.2.2]) by b.example (8.14.4/8.14.4) with SMTP id u1; Mon",
+          "a.example", "b.example", "SMTP", "u1", "192.0.2.2" },
         { "from [192.0.2.3] (helo=a.example) by b.example with esmtpsa (TLS1.2) (Exim 4.96) id 1abc-000; Mon",
           "[192.0.2.3]", "b.example", "esmtpsa", "1abc-000", "192.0.2.3" },
-        { "from unknown (HELO a.example) (192.0.2.4) by b.example with SMTP; 1 Jan 2024", "unknown", "b.example", "SMTP",
-          "", "" },
+        { "from unknown (HELO a.example) (192.0.2.4) by b.example with SMTP; 1 Jan 2024", "unknown",
+          "b.example", "SMTP", "", "" },
         { "(qmail 123 invoked by uid 89); 1 Jan 2024", "", "", "", "", "" },
-        { "by 2002:a05:6402:3508:b0:41b with SMTP id b8csp1; Mon, 1 Jan 2024", "", "2002:a05:6402:3508:b0:41b", "SMTP",
-          "b8csp1", "" },
-        { "from AM6.example ([fe80::1%5]) by AM5.example ([2001:db8::7%3]) with mapi id 15.20; Mon", "AM6.example",
-          "AM5.example", "mapi", "15.20", "fe80::1%5" },
-        { "from a.example (a.example [IPv6:2001:db8::9]) by b.example", "a.example", "b.example", "", "", "2001:db8::9" },
+        { "by 2002:a05:6402:3508:b0:41b with SMTP id b8csp1; Mon, 1 Jan 2024", "",
+          "2002:a05:6402:3508:b0:41b", "SMTP", "b8csp1", "" },
+        { "from AM6.example ([fe80::1%5]) by AM5.example ([2001:db8::7%3]) with mapi id 15.20; Mon",
+          "AM6.example", "AM5.example", "mapi", "15.20", "fe80::1%5" },
+        { "from a.example (a.example [IPv6:2001:db8::9]) by b.example", "a.example", "b.example", "", "",
+          "2001:db8::9" },
         { "by b.example (Postfix, from userid 33) id 77; Mon", "", "b.example", "", "77", "" },
         { "from 192.0.2.5 by b.example", "192.0.2.5", "b.example", "", "", "192.0.2.5" },
-        { "", "", "", "", "", "" }, { "from", "", "", "", "", "" }, { "((((from [", "", "", "", "", "" },
+        { "", "", "", "", "", "" },
+        { "from", "", "", "", "", "" },
+        { "((((from [", "", "", "", "", "" },
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         char message[400];
@@ -195,12 +229,18 @@ static void traits(void **state)
         { "X-Auto-Response-Suppress: All", QS_T_AUTO_SUBMITTED },
         { "X-Vacation: x", QS_T_AUTO_SUBMITTED | QS_T_AUTO_REPLIED },
         { "Precedence: auto_reply", QS_T_AUTO_SUBMITTED | QS_T_AUTO_REPLIED },
-        { "Precedence: bulk", QS_T_PRECEDENCE_BULK }, { "Precedence: Junk", QS_T_PRECEDENCE_BULK },
-        { "Precedence: list", QS_T_PRECEDENCE_LIST }, { "List-Unsubscribe: <mailto:x@y>", QS_T_LIST_UNSUBSCRIBE },
-        { "List-Post: <mailto:x@y>", QS_T_LIST_POST }, { "X-PHP-Originating-Script: 33:x.php", QS_T_SCRIPT },
-        { "X-Source-Args: /usr/bin/php x.php", QS_T_SCRIPT }, { "From: MAILER-DAEMON@a.example", QS_T_FROM_DAEMON },
-        { "From: Mail Delivery System <x@a.example>", QS_T_FROM_DAEMON }, { "From: <>", QS_T_FROM_DAEMON },
-        { "From: postmaster <postmaster@a.example>", QS_T_FROM_DAEMON }, { "From: Max Postmaster <m@a.example>", 0 },
+        { "Precedence: bulk", QS_T_PRECEDENCE_BULK },
+        { "Precedence: Junk", QS_T_PRECEDENCE_BULK },
+        { "Precedence: list", QS_T_PRECEDENCE_LIST },
+        { "List-Unsubscribe: <mailto:x@y>", QS_T_LIST_UNSUBSCRIBE },
+        { "List-Post: <mailto:x@y>", QS_T_LIST_POST },
+        { "X-PHP-Originating-Script: 33:x.php", QS_T_SCRIPT },
+        { "X-Source-Args: /usr/bin/php x.php", QS_T_SCRIPT },
+        { "From: MAILER-DAEMON@a.example", QS_T_FROM_DAEMON },
+        { "From: Mail Delivery System <x@a.example>", QS_T_FROM_DAEMON },
+        { "From: <>", QS_T_FROM_DAEMON },
+        { "From: postmaster <postmaster@a.example>", QS_T_FROM_DAEMON },
+        { "From: Max Postmaster <m@a.example>", 0 },
         { "Subject: Undelivered Mail Returned to Sender", QS_T_BOUNCE_SUBJECT },
         { "Subject: Re: failure notice", QS_T_BOUNCE_SUBJECT },
         { "Subject: =?utf-8?q?Unzustellbar=3A_Angebot?=", QS_T_BOUNCE_SUBJECT },
@@ -213,9 +253,12 @@ static void traits(void **state)
         { "Subject: Out of Office: Re: x", QS_T_AUTOREPLY_SUBJECT },
         { "Subject: Abwesenheitsnotiz", QS_T_AUTOREPLY_SUBJECT },
         { "Subject: =?utf-8?q?R=C3=A9ponse_automatique_?=: x", QS_T_AUTOREPLY_SUBJECT },
-        { "Subject: Risposta automatica: x", QS_T_AUTOREPLY_SUBJECT }, { "Subject: Afwezig", QS_T_AUTOREPLY_SUBJECT },
-        { "Subject: Please confirm your message", QS_T_CHALLENGE }, { "Subject: VIRUS FOUND in your mail", QS_T_VIRUS_NOTICE },
-        { "Subject: Lunch tomorrow? The delivery of the sofa", 0 }, { "Subject: Your vacation photos", 0 },
+        { "Subject: Risposta automatica: x", QS_T_AUTOREPLY_SUBJECT },
+        { "Subject: Afwezig", QS_T_AUTOREPLY_SUBJECT },
+        { "Subject: Please confirm your message", QS_T_CHALLENGE },
+        { "Subject: VIRUS FOUND in your mail", QS_T_VIRUS_NOTICE },
+        { "Subject: Lunch tomorrow? The delivery of the sofa", 0 },
+        { "Subject: Your vacation photos", 0 },
     };
     const uint32_t always = QS_T_NO_DATE | QS_T_NO_MESSAGE_ID | QS_T_NO_FROM | QS_T_NO_TEXT;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -233,9 +276,11 @@ static void traits(void **state)
 static void plain(void **state)
 {
     (void)state;
-    scan("Content-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: quoted-printable\n\nGr=C3=BC=\n=C3=9Fe =\n\nx\n");
+    scan("Content-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: "
+         "quoted-printable\n\nGr=C3=BC=\n=C3=9Fe =\n\nx\n");
     assert_span(mail.text, "Gr\xc3\xbc\xc3\x9f""e \nx\n");
-    scan("Content-Type: text/plain; charset=\"iso-8859-15\"\nContent-Transfer-Encoding: base64\n\nMTAgpA==\n");
+    scan(
+        "Content-Type: text/plain; charset=\"iso-8859-15\"\nContent-Transfer-Encoding: base64\n\nMTAgpA==\n");
     assert_span(mail.text, "10 \xe2\x82\xac");
     assert_false(has(QS_T_ENCODED_NEEDLESSLY));
     scan("Content-Transfer-Encoding: BASE64\n\naGVs\r\nbG8=\n");
@@ -264,15 +309,18 @@ static void multiparts(void **state)
     scan("Content-Type: multipart/mixed;\r\n\tboundary==b\r\n\r\n--=b  \r\n\r\none\r\n--=b\r\n\r\ntwo\r\n");
     assert_words(mail.text, "one two");
     /* a boundary that begins another, and dashes that are none */
-    scan("Content-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: multipart/mixed; boundary=bb\n\n--bb\n\none\n--bbb\n"
+    scan("Content-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: multipart/mixed; "
+         "boundary=bb\n\n--bb\n\none\n--bbb\n"
          "--\n---b\n--bb--\nskipped\n--b\n\ntwo\n--b--\n");
     assert_words(mail.text, "one bbb b two");
     /* an inner multipart that is not closed */
-    scan("Content-Type: multipart/mixed; boundary=o\n\n--o\nContent-Type: multipart/mixed; boundary=i\n\n--i\n\none\n--o\n\n"
+    scan("Content-Type: multipart/mixed; boundary=o\n\n--o\nContent-Type: multipart/mixed; "
+         "boundary=i\n\n--i\n\none\n--o\n\n"
          "two\n--o--\n--i\n\nnot\n");
     assert_words(mail.text, "one two");
     /* folded and blank-ended boundaries */
-    scan("Content-Type: multipart/mixed; boundary=\"simple\n boundary \"\n\n--simple boundary\n\none\n--simple boundary--\n");
+    scan("Content-Type: multipart/mixed; boundary=\"simple\n boundary \"\n\n--simple "
+         "boundary\n\none\n--simple boundary--\n");
     assert_words(mail.text, "one");
     /* none at all */
     scan("Content-Type: multipart/mixed\n\none\n");
@@ -297,11 +345,13 @@ static void alternatives(void **state)
     assert_words(mail.text, "plain words here");
     scan(MULTI("alternative", PLAIN_PART));
     assert_words(mail.text, "plain words here");
-    scan(MULTI("alternative", PLAIN_PART "--=b\nContent-Type: text/html\n\n<img src=http://x.example/y>\n--=b--\n"));
+    scan(MULTI("alternative",
+               PLAIN_PART "--=b\nContent-Type: text/html\n\n<img src=http://x.example/y>\n--=b--\n"));
     assert_words(mail.text, "plain words here");
     assert_int_equal(mail.url_total, 1);
     /* HTML inside a related part of the alternative */
-    scan(MULTI("alternative", PLAIN_PART "--=b\nContent-Type: multipart/related; boundary=r\n\n--r\nContent-Type: text/html\n\n"
+    scan(MULTI("alternative", PLAIN_PART
+               "--=b\nContent-Type: multipart/related; boundary=r\n\n--r\nContent-Type: text/html\n\n"
                "<b>the real marked up words</b>\n--r\nContent-Type: image/png\n\nPNG\n--r--\n--=b--\n"));
     assert_words(mail.text, "the real marked up words");
     assert_true(has(QS_T_IMAGE | QS_T_ATTACHMENT));
@@ -325,11 +375,14 @@ static void dresses(void **state)
         "UHJpeCA6IDIwIOKCrCAmIGNhZsOpIDxncmF0dWl0Piwgw6AgYmllbnTDtHQ=",
         "Content-Type: text/html; charset=us-ascii\n\n"
         "<p>Prix&nbsp;: 20 &euro; &amp; ca<b>f</b>&eacute; &lt;gratuit&gt;,<br>&agrave; bient&#244;t",
-        "Content-Type: text/html; charset=utf-8\n\n<div>Prix : 20 \xe2\x82\xac &amp; caf\xc3\xa9</div><div style=\"color:#fff\">"
+        "Content-Type: text/html; charset=utf-8\n\n<div>Prix : 20 \xe2\x82\xac &amp; caf\xc3\xa9</div><div "
+        "style=\"color:#fff\">"
         "chose</div><TD>&lt;gratuit&gt;,</TD> \xc3\xa0 bient\xc3\xb4t",
-        MULTI("alternative", "--=b\nContent-Type: text/plain; charset=iso-8859-1\n\nPrix : 20 EUR & caf\xe9\n--=b\n"
-              "Content-Type: text/html; charset=iso-8859-1\n\nPrix : 20 &euro; & caf\xe9 &lt;gratuit>, \xe0 bient\xf4t\n--=b--\n"),
-        "\nPrix : 20 \xe2\x82\xac & caf\xe9 <gratuit>, \xe0 bient\xf4t",         /* undeclared and mixed up */
+        MULTI("alternative",
+              "--=b\nContent-Type: text/plain; charset=iso-8859-1\n\nPrix : 20 EUR & caf\xe9\n--=b\n"
+              "Content-Type: text/html; charset=iso-8859-1\n\nPrix : 20 &euro; & caf\xe9 &lt;gratuit>, \xe0 "
+              "bient\xf4t\n--=b--\n"),
+        "\nPrix : 20 \xe2\x82\xac & caf\xe9 <gratuit>, \xe0 bient\xf4t", /* undeclared and mixed up */
     };
     char message[sizeof(text) + 1] = "\n";
     memcpy(message + 1, text, sizeof(text));
@@ -345,22 +398,28 @@ static void attachments(void **state)
 {
     (void)state;
     scan(MULTI("mixed", PLAIN_PART "--=b\nContent-Type: application/zip\nContent-Disposition: attachment;\n"
-               " filename=\"invoice.pdf.EXE\"\nContent-Transfer-Encoding: base64\n\nUEsDBAoAAAAAAAAAIQAAAAAA\n--=b--\n"));
+                                   " filename=\"invoice.pdf.EXE\"\nContent-Transfer-Encoding: "
+                                   "base64\n\nUEsDBAoAAAAAAAAAIQAAAAAA\n--=b--\n"));
     assert_true(has(QS_T_ATTACHMENT | QS_T_EXECUTABLE));
     assert_int_equal(mail.attachment_size, 24);
     uint64_t zip = mail.attachment;
     assert_true(zip != 0);
     /* other encoding, rubbish behind a power of two of bytes */
-    scan(MULTI("mixed", "--=b\nContent-Type: application/zip\nContent-Disposition: attachment; filename=x.pdf\n"
-               "Content-Transfer-Encoding: quoted-printable\n\nPK=03=04=0A=00=00=00=00=00=00=00=21=00=00=00=00=00rubbish"
+    scan(MULTI("mixed",
+               "--=b\nContent-Type: application/zip\nContent-Disposition: attachment; filename=x.pdf\n"
+               "Content-Transfer-Encoding: "
+               "quoted-printable\n\nPK=03=04=0A=00=00=00=00=00=00=00=21=00=00=00=00=00rubbish"
                "\n--=b--\n"));
     assert_true(mail.attachment == zip);
     assert_false(has(QS_T_EXECUTABLE));
-    scan(MULTI("mixed", "--=b\nContent-Type: image/gif\nContent-Transfer-Encoding: base64\n\nR0lGODlhAQABAIAA\n--=b--\n"));
+    scan(MULTI(
+        "mixed",
+        "--=b\nContent-Type: image/gif\nContent-Transfer-Encoding: base64\n\nR0lGODlhAQABAIAA\n--=b--\n"));
     assert_true(has(QS_T_IMAGE));
     assert_true(mail.attachment != zip);
     /* text that is attached is not shown; a signature is no attachment */
-    scan(MULTI("mixed", PLAIN_PART "--=b\nContent-Type: text/plain\nContent-Disposition: attachment\n\nsecret\n--=b--\n"));
+    scan(MULTI("mixed", PLAIN_PART
+               "--=b\nContent-Type: text/plain\nContent-Disposition: attachment\n\nsecret\n--=b--\n"));
     assert_words(mail.text, "plain words here");
     scan(MULTI("signed", PLAIN_PART "--=b\nContent-Type: application/pgp-signature\n\nxx\n--=b--\n"));
     assert_false(has(QS_T_ATTACHMENT));
@@ -369,7 +428,8 @@ static void attachments(void **state)
 static void hosts(void **state)
 {
     (void)state;
-    scan("\nSee http://WWW.One.example/a, https://user:pw@two.example:8080/ (www.three.example) http://www.one.example "
+    scan("\nSee http://WWW.One.example/a, https://user:pw@two.example:8080/ (www.three.example) "
+         "http://www.one.example "
          "http://f%6Fur.example http:// x://y wwww.not ftp://five.example.\n");
     assert_int_equal(mail.url_host_count, 6);
     assert_span(mail.url_hosts[0], "www.one.example");
@@ -379,7 +439,8 @@ static void hosts(void **state)
     assert_span(mail.url_hosts[4], "five.example");
     assert_span(mail.url_hosts[5], "www.three.example");
     assert_int_equal(mail.url_total, 7);
-    scan("Content-Type: text/html\n\n<a href='HTTP://one.example/?x'>http://one.example/</a><img src=//two.example/x>"
+    scan("Content-Type: text/html\n\n<a href='HTTP://one.example/?x'>http://one.example/</a><img "
+         "src=//two.example/x>"
          "<a href='mailto:x@y'><a href='/relative'><a href=\"ht\ntp://three.example\">http://four.example");
     assert_span(mail.url_hosts[0], "one.example");
     assert_span(mail.url_hosts[1], "two.example");
@@ -413,27 +474,34 @@ static void structure(void **state)
 
 /* --- returned messages --- */
 
-#define ORIGINAL "Received: from a by b; Mon\nFrom: <spam@x.example>\nTo: y@y.example\nSubject: buy\n\nBuy now\n"
+#define ORIGINAL                                                                                             \
+    "Received: from a by b; Mon\nFrom: <spam@x.example>\nTo: y@y.example\nSubject: buy\n\nBuy now\n"
 
 static void reports(void **state)
 {
     (void)state;
-    scan("From: MAILER-DAEMON@a.example\nContent-Type: multipart/report; report-type=delivery-status; boundary=r\n\n--r\n\n"
+    scan("From: MAILER-DAEMON@a.example\nContent-Type: multipart/report; report-type=delivery-status; "
+         "boundary=r\n\n--r\n\n"
          "could not be delivered\n--r\nContent-Type: message/delivery-status\n\nStatus: 5.1.1\n--r\n"
          "Content-Type: message/rfc822\n\n" ORIGINAL "--r--\n");
     assert_true(has(QS_T_DELIVERY_REPORT | QS_T_RETURNED | QS_T_FROM_DAEMON));
     assert_false(has(QS_T_RETURNED_HEADER_ONLY));
     assert_words(mail.text, "could not be delivered");
-    assert_span(mail.returned, "Received: from a by b; Mon\nFrom: <spam@x.example>\nTo: y@y.example\nSubject: buy\n\nBuy now");
-    scan("Content-Type: multipart/report; report-type=disposition-notification; boundary=r\n\n--r\n\nread\n--r--\n");
+    assert_span(
+        mail.returned,
+        "Received: from a by b; Mon\nFrom: <spam@x.example>\nTo: y@y.example\nSubject: buy\n\nBuy now");
+    scan("Content-Type: multipart/report; report-type=disposition-notification; "
+         "boundary=r\n\n--r\n\nread\n--r--\n");
     assert_true(has(QS_T_FEEDBACK_REPORT));
     assert_false(has(QS_T_RETURNED));
-    static const char *const types[] = { "text/rfc822-headers", "message/rfc822-headers", "message/global-headers",
-                                         "TEXT/RFC822-HEADERS; charset=us-ascii" };
+    static const char *const types[] = { "text/rfc822-headers", "message/rfc822-headers",
+                                         "message/global-headers", "TEXT/RFC822-HEADERS; charset=us-ascii" };
     for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
         char message[300];
-        snprintf(message, sizeof(message), "Content-Type: multipart/report; boundary=r\n\n--r\n\nx\n--r\nContent-Type: %s\n\n"
-                 "From: a@b\nSubject: buy\n\n--r--\n", types[i]);
+        snprintf(message, sizeof(message),
+                 "Content-Type: multipart/report; boundary=r\n\n--r\n\nx\n--r\nContent-Type: %s\n\n"
+                 "From: a@b\nSubject: buy\n\n--r--\n",
+                 types[i]);
         scan(message);
         assert_true(has(QS_T_RETURNED | QS_T_RETURNED_HEADER_ONLY));
         assert_true(qs_span_starts(mail.returned, "From: a@b\nSubject: buy"));
@@ -442,7 +510,8 @@ static void reports(void **state)
     scan(MULTI("mixed", "--=b\nContent-Type: message/rfc822\nContent-Transfer-Encoding: base64\n\n"
                "RnJvbTogYUBiCgpCdXkK\n--=b--\n"));
     assert_span(mail.returned, "From: a@b\n\nBuy\n");
-    scan(MULTI("mixed", PLAIN_PART "--=b\nContent-Type: text/plain; name=h.txt\nContent-Disposition: attachment\n\n" ORIGINAL
+    scan(MULTI("mixed", PLAIN_PART
+               "--=b\nContent-Type: text/plain; name=h.txt\nContent-Disposition: attachment\n\n" ORIGINAL
                "--=b--\n"));
     assert_true(qs_span_starts(mail.returned, "Received: from a by b"));
     scan(MULTI("mixed", PLAIN_PART "--=b\n" ORIGINAL "--=b--\n"));
@@ -471,11 +540,13 @@ static void text_bounces(void **state)
         scan(message);              /* not looked for in ordinary mail */
         assert_int_equal(mail.returned.len, 0);
     }
-    scan_notice("\nIt failed:\n\n> Received: from a\n> \tby b\n> From: x@x\n> Subject: buy\n>\n> Buy now\nend\n");
+    scan_notice(
+        "\nIt failed:\n\n> Received: from a\n> \tby b\n> From: x@x\n> Subject: buy\n>\n> Buy now\nend\n");
     assert_span(mail.returned, "Received: from a\n\tby b\nFrom: x@x\nSubject: buy\n\nBuy now\n");
     scan_notice("\nIt failed:\n\n    From: x@x\n    To: y@y\n    Subject: buy\n\n    Buy now\n");
     assert_span(mail.returned, "From: x@x\nTo: y@y\nSubject: buy\n\nBuy now\n");
-    scan_notice("Content-Transfer-Encoding: quoted-printable\n\nFailed=2E\n\nFrom: x@x\nTo: y=3D\nSubject: buy\n");
+    scan_notice(
+        "Content-Transfer-Encoding: quoted-printable\n\nFailed=2E\n\nFrom: x@x\nTo: y=3D\nSubject: buy\n");
     assert_span(mail.returned, "From: x@x\nTo: y=\nSubject: buy\n");
     assert_true(has(QS_T_RETURNED_HEADER_ONLY));
     scan_notice("\nTo: you\nwe could not\nSubject: buy\nbut: well\n\nFrom: nobody\n");
@@ -550,7 +621,8 @@ static bool valid_utf8(struct qs_span text)
 {
     for (size_t i = 0; i < text.len;) {
         uint32_t c;
-        unsigned n = qs_utf8_decode((const unsigned char *)text.ptr + i, (const unsigned char *)text.ptr + text.len, &c);
+        unsigned n = qs_utf8_decode((const unsigned char *)text.ptr + i,
+                                    (const unsigned char *)text.ptr + text.len, &c);
         if (n == 0) {
             return false;
         }
@@ -580,16 +652,23 @@ static void cut_anywhere(void **state)
 {
     (void)state;
     static const char *const messages[] = {
-        "Received: from a.example (b [192.0.2.1]) by c (Postfix) with ESMTP id 1; x\r\nFrom: \"A\" <a@b.example>\r\n"
-        "Subject: =?utf-8?B?R3LDvMOfZQ==?= =?koi8-r?q?=F0?=\r\nContent-Type: multipart/mixed; boundary=\"b 1\"\r\n\r\n"
-        "--b 1\r\nContent-Type: multipart/alternative; boundary=i\r\n\r\n--i\r\nContent-Type: text/plain; charset=utf-16\r\n"
-        "Content-Transfer-Encoding: base64\r\n\r\n/v8AaAB0AHQAcAA6AC8ALwBh\r\n--i\r\nContent-Type: text/html; charset=utf-7\r\n\r\n"
+        "Received: from a.example (b [192.0.2.1]) by c (Postfix) with ESMTP id 1; x\r\nFrom: \"A\" "
+        "<a@b.example>\r\n"
+        "Subject: =?utf-8?B?R3LDvMOfZQ==?= =?koi8-r?q?=F0?=\r\nContent-Type: multipart/mixed; boundary=\"b "
+        "1\"\r\n\r\n"
+        "--b 1\r\nContent-Type: multipart/alternative; boundary=i\r\n\r\n--i\r\nContent-Type: text/plain; "
+        "charset=utf-16\r\n"
+        "Content-Transfer-Encoding: base64\r\n\r\n/v8AaAB0AHQAcAA6AC8ALwBh\r\n--i\r\nContent-Type: "
+        "text/html; charset=utf-7\r\n\r\n"
         "<p style='font-size:0'>+AOQA9g-</p><a href=http://x.example/>x&eacute;\r\n--i--\r\n--b 1\r\n"
-        "Content-Type: image/png; name*=utf-8''x.scr\r\nContent-Transfer-Encoding: base64\r\n\r\niVBORw0KGgo=\r\n"
+        "Content-Type: image/png; name*=utf-8''x.scr\r\nContent-Transfer-Encoding: "
+        "base64\r\n\r\niVBORw0KGgo=\r\n"
         "--b 1\r\nContent-Type: message/rfc822\r\n\r\nFrom: x\r\n\r\ny\r\n--b 1--\r\n",
-        "From: <>\nContent-Type: text/plain; charset=iso-2022-jp\n\n\x1b$B$\"$$\x1b(B\n--- Below\n\n> From: a\n> To: b\n>  c\n"
+        "From: <>\nContent-Type: text/plain; charset=iso-2022-jp\n\n\x1b$B$\"$$\x1b(B\n--- Below\n\n> From: "
+        "a\n> To: b\n>  c\n"
         "> Subject: d\n>\n> e\nf\n",
-        "Content-Type: text/plain; charset=big5\nContent-Transfer-Encoding: quoted-printable\n\n=A4=A4\xa4\xe5 =3D=\n= \nwww.x.y\n",
+        "Content-Type: text/plain; charset=big5\nContent-Transfer-Encoding: "
+        "quoted-printable\n\n=A4=A4\xa4\xe5 =3D=\n= \nwww.x.y\n",
     };
     for (size_t i = 0; i < sizeof(messages) / sizeof(messages[0]); i++) {
         for (size_t n = 0; n <= strlen(messages[i]); n++) {
@@ -604,8 +683,10 @@ static void shaken(void **state)
     (void)state;
     static const char base[] =
         "From: a@b.example\nSubject: =?utf-8?q?x=20y?=\nReceived: from a (b [1.2.3.4]) by c with d id e; f\n"
-        "Content-Type: multipart/alternative; boundary=\"b\"\n\n--b\nContent-Type: text/plain; charset=iso-8859-2\n"
-        "Content-Transfer-Encoding: quoted-printable\n\nq=B1w http://h.example/\n--b\nContent-Type: text/html; charset=utf-8\n"
+        "Content-Type: multipart/alternative; boundary=\"b\"\n\n--b\nContent-Type: text/plain; "
+        "charset=iso-8859-2\n"
+        "Content-Transfer-Encoding: quoted-printable\n\nq=B1w http://h.example/\n--b\nContent-Type: "
+        "text/html; charset=utf-8\n"
         "Content-Transfer-Encoding: base64\n\nPHA+eDxiIHN0eWxlPSJkaXNwbGF5Om5vbmUiPnk8L2I+Jm5ic3A7\n--b--\n";
     static const char nasty[] = "\n\r\t \"=;:-<>&?@\\()[]/%\0\x1b\x80\xc3\xff" "b0";
     uint32_t random = 7;
@@ -636,12 +717,12 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(fields), cmocka_unit_test(header_ends), cmocka_unit_test(from_addresses),
-        cmocka_unit_test(subjects), cmocka_unit_test(received), cmocka_unit_test(traits), cmocka_unit_test(plain),
-        cmocka_unit_test(multiparts), cmocka_unit_test(alternatives), cmocka_unit_test(dresses),
-        cmocka_unit_test(attachments), cmocka_unit_test(hosts), cmocka_unit_test(structure), cmocka_unit_test(reports),
-        cmocka_unit_test(text_bounces), cmocka_unit_test(caps), cmocka_unit_test(cut_anywhere),
-        cmocka_unit_test(shaken),
+        cmocka_unit_test(fields),    cmocka_unit_test(header_ends),  cmocka_unit_test(from_addresses),
+        cmocka_unit_test(subjects),  cmocka_unit_test(received),     cmocka_unit_test(traits),
+        cmocka_unit_test(plain),     cmocka_unit_test(multiparts),   cmocka_unit_test(alternatives),
+        cmocka_unit_test(dresses),   cmocka_unit_test(attachments),  cmocka_unit_test(hosts),
+        cmocka_unit_test(structure), cmocka_unit_test(reports),      cmocka_unit_test(text_bounces),
+        cmocka_unit_test(caps),      cmocka_unit_test(cut_anywhere), cmocka_unit_test(shaken),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The scanner of scan/mail.c against GMime: both read the same messages, and the normalised words of what a reader sees
- * must be the same, as must those of the subject. Runs over the bundled samples and, where it is present, over a
- * collection of real mail that is not part of this project. Each disagreement is printed. */
+/* The scanner of scan/mail.c against GMime: both read the same messages, and the normalised words of what
+ * a reader sees must be the same, as must those of the subject. Runs over the bundled samples and, where
+ * it is present, over a collection of real mail that is not part of this project. Each disagreement is
+ * printed. */
 #include "unit.h"
 
 #include <dirent.h>
@@ -24,7 +25,8 @@ struct bench {
 
 struct tally {
     unsigned messages, cut, opaque, unreadable;
-    /* differ; damaged: texts of messages that the scanner calls malformed; padded: subjects that GMime cuts */
+    /* differ; damaged: texts of messages that the scanner calls malformed; padded: subjects that GMime
+     * cuts */
     unsigned text, damaged, subject, padded;
 };
 
@@ -54,8 +56,8 @@ static bool read_whole(struct qs_buffer *to, const char *path)
 /* Charsets that the scanner turns into opaque letters instead of converting them. */
 static bool is_opaque(const char *charset)
 {
-    static const char *const names[] = { "iso-2022", "big5", "chinesebig5", "gb", "euc", "ks_c", "ks-c", "shift",
-                                         "windows-31j", "cp932", "_iso-2022" };
+    static const char *const names[] = { "iso-2022", "big5",  "chinesebig5", "gb",    "euc",      "ks_c",
+                                         "ks-c",     "shift", "windows-31j", "cp932", "_iso-2022" };
     for (size_t i = 0; charset != NULL && i < sizeof(names) / sizeof(names[0]); i++) {
         if (strncasecmp(charset, names[i], strlen(names[i])) == 0) {
             return true;
@@ -106,7 +108,8 @@ static bool is_html(const struct qs_decoded_part *part)
 
 static bool is_shown(const struct qs_decoded_part *part)
 {
-    return part->text != NULL && !part->attached && !part->returned && (is_html(part) || is_type(part, "text/plain"));
+    return part->text != NULL && !part->attached && !part->returned
+           && (is_html(part) || is_type(part, "text/plain"));
 }
 
 /* Appends the words of one part; returns the bytes of visible text. */
@@ -130,8 +133,8 @@ static size_t add_words(struct bench *b, const struct qs_decoded_part *part)
     return text.len;
 }
 
-/* The words of what a reader of GMime's parts would see; of alternatives HTML when it says anything, else the first
- * plain one. */
+/* The words of what a reader of GMime's parts would see; of alternatives HTML when it says anything, else
+ * the first plain one. */
 static void gmime_words(struct bench *b, const struct qs_decoded *d)
 {
     b->theirs.len = 0;
@@ -177,11 +180,12 @@ static void report(const char *what, const char *path, struct qs_span ours, stru
     }
     size_t from = i > 20 ? i - 20 : 0;
     char a[300], c[300];
-    size_t n = ours.len - from < 70 ? ours.len - from : 70, m = theirs.len - from < 70 ? theirs.len - from : 70;
+    size_t n = ours.len - from < 70 ? ours.len - from : 70,
+           m = theirs.len - from < 70 ? theirs.len - from : 70;
     qs_text_safe(a, sizeof(a), (struct qs_span){ ours.ptr + from, n });
     qs_text_safe(c, sizeof(c), (struct qs_span){ theirs.ptr + from, m });
-    printf("%s differs in %s at byte %zu of %zu and %zu\n    ours:  %s\n    gmime: %s\n", what, path, i, ours.len,
-           theirs.len, a, c);
+    printf("%s differs in %s at byte %zu of %zu and %zu\n    ours:  %s\n    gmime: %s\n", what, path, i,
+           ours.len, theirs.len, a, c);
 }
 
 static bool same(struct qs_span a, struct qs_span b)
@@ -245,8 +249,8 @@ static int by_name(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-/* Compares every message of a folder; the share of those that disagree must not be above permille, that of malformed
- * ones 2 % higher. */
+/* Compares every message of a folder; the share of those that disagree must not be above permille, that of
+ * malformed ones 2 % higher. */
 static void compare_folder(const char *folder, unsigned permille)
 {
     DIR *dir = opendir(folder);
@@ -272,9 +276,9 @@ static void compare_folder(const char *folder, unsigned permille)
     }
     unsigned compared = tally.messages - tally.cut - tally.opaque - tally.unreadable;
     printf("%s: %u messages, %u compared, %u cut, %u in charsets kept opaque, %u refused by GMime; "
-           "%u texts differ, and %u of malformed messages; %u subjects differ, and %u that GMime cuts\n", folder,
-           tally.messages, compared, tally.cut, tally.opaque, tally.unreadable, tally.text, tally.damaged,
-           tally.subject, tally.padded);
+           "%u texts differ, and %u of malformed messages; %u subjects differ, and %u that GMime cuts\n",
+           folder, tally.messages, compared, tally.cut, tally.opaque, tally.unreadable, tally.text,
+           tally.damaged, tally.subject, tally.padded);
     assert_true(compared > 0);
     assert_true(tally.text * 1000 <= compared * permille);
     assert_true(tally.subject * 1000 <= compared * permille);

@@ -39,7 +39,8 @@ static void letters(void **state)
     assert_words("e\xcc\x81te\xcc\x81", "ete");                         /* combining accents */
     assert_words("\xc5\x81\xc3\xb3\xc5\xba \xc4\xb0stanbul", "loz istanbul");
     assert_words("\xef\xbc\xa6\xef\xbc\xb2\xef\xbc\xa5\xef\xbc\xa5", "free");       /* full width */
-    assert_words("\xf0\x9d\x90\x85\xf0\x9d\x90\xab\xf0\x9d\x90\x9e\xf0\x9d\x90\x9e", "free");  /* mathematical bold */
+    assert_words("\xf0\x9d\x90\x85\xf0\x9d\x90\xab\xf0\x9d\x90\x9e\xf0\x9d\x90\x9e",
+                 "free"); /* mathematical bold */
     assert_words("\xe2\x92\xbb\xe2\x93\xa1\xe2\x93\x94\xe2\x93\x94", "free");       /* circled */
     assert_words("caf\xe9 x", "caf x");                                 /* no UTF-8 */
     assert_words("\xf0\x9f\x98\x80 smile \xf0\x9f\x98\x80", "smile");
@@ -64,8 +65,11 @@ static void tricks(void **state)
     assert_int_equal(words_tricks(QS_SPAN("Via\xe2\x80\x8bgra ci\xe2\x80\x8b""alis")), QS_T_ZERO_WIDTH);
     assert_int_equal(words_tricks(QS_SPAN("p\xd0\xb0y b\xd0\xb0nk")), QS_T_HOMOGLYPH);
     /* honest Russian, honest Greek, a no-break hyphen, a preheader's padding */
-    assert_int_equal(words_tricks(QS_SPAN("\xd0\xbf\xd1\x80\xd0\xb8\xd0\xb2\xd0\xb5\xd1\x82 \xd0\xbc\xd0\xb8\xd1\x80 ok")), 0);
-    assert_int_equal(words_tricks(QS_SPAN("\xce\xba\xce\xb1\xce\xbb\xce\xb7 \xce\xbc\xce\xad\xcf\x81\xce\xb1")), 0);
+    assert_int_equal(
+        words_tricks(QS_SPAN("\xd0\xbf\xd1\x80\xd0\xb8\xd0\xb2\xd0\xb5\xd1\x82 \xd0\xbc\xd0\xb8\xd1\x80 ok")),
+        0);
+    assert_int_equal(
+        words_tricks(QS_SPAN("\xce\xba\xce\xb1\xce\xbb\xce\xb7 \xce\xbc\xce\xad\xcf\x81\xce\xb1")), 0);
     assert_int_equal(words_tricks(QS_SPAN("e\xe2\x80\x91mail \xe2\x80\x8c \xe2\x80\x8c \xe2\x80\x8c")), 0);
 }
 
@@ -78,7 +82,8 @@ static void links(void **state)
     assert_words("(www.shop24.example) www.", "shop0.example www");
     assert_words("<http://one.example/a>,<http://two.example/b>", "one.example two.example");
     assert_words("http:// nothing", "http nothing");
-    assert_words("visit\xe4\xbd\xa0http://a.example/\xe5\xa5\xbd", "visit \xe4\xbd\xa0 a.example \xe5\xa5\xbd");
+    assert_words("visit\xe4\xbd\xa0http://a.example/\xe5\xa5\xbd",
+                 "visit \xe4\xbd\xa0 a.example \xe5\xa5\xbd");
     assert_words("http://192.0.2.7/x", "0.0.0.0");
 }
 
@@ -95,7 +100,8 @@ static void addresses(void **state)
 static void no_blanks(void **state)
 {
     (void)state;
-    assert_words("\xe4\xbd\xa0\xe5\xa5\xbd\xe4\xb8\x96\xe7\x95\x8c", "\xe4\xbd\xa0 \xe5\xa5\xbd \xe4\xb8\x96 \xe7\x95\x8c");
+    assert_words("\xe4\xbd\xa0\xe5\xa5\xbd\xe4\xb8\x96\xe7\x95\x8c",
+                 "\xe4\xbd\xa0 \xe5\xa5\xbd \xe4\xb8\x96 \xe7\x95\x8c");
     assert_words("iPhone\xe6\x89\x8b\xe6\x9c\xba" "15", "iphone \xe6\x89\x8b \xe6\x9c\xba 0");
 }
 
@@ -188,7 +194,8 @@ static void blocks(void **state)
 static void digests(void **state)
 {
     (void)state;
-    static const char text[] = "Dear Ms. M\xc3\xbcller, pay 1500 to http://www.bank.example/x or write to a@b.example; "
+    static const char text[] =
+        "Dear Ms. M\xc3\xbcller, pay 1500 to http://www.bank.example/x or write to a@b.example; "
         "supercalifragilisticexpiali \xe4\xbd\xa0\xe5\xa5\xbd V1agra internationalisation a I x";
     uint64_t hash[sizeof(text)];
     uint32_t start[sizeof(text)];
@@ -198,7 +205,8 @@ static void digests(void **state)
         memcpy(exact, text, n);
         size_t count = words_hash((struct qs_span){ exact, n }, hash, start), i = 0;
         char *words = words_of((struct qs_span){ exact, n });
-        for (char *save, *word = strtok_r(words, " ", &save); word != NULL; word = strtok_r(NULL, " ", &save)) {
+        for (char *save, *word = strtok_r(words, " ", &save); word != NULL;
+             word = strtok_r(NULL, " ", &save)) {
             assert_true(i < count);
             assert_true(hash[i] == XXH3_64bits(word, strlen(word)));
             assert_true(i == 0 || start[i] >= start[i - 1]);
@@ -227,9 +235,10 @@ static void owners(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(letters), cmocka_unit_test(numbers), cmocka_unit_test(tricks), cmocka_unit_test(links),
-        cmocka_unit_test(addresses), cmocka_unit_test(no_blanks), cmocka_unit_test(long_words),
-        cmocka_unit_test(blocks), cmocka_unit_test(digests), cmocka_unit_test(owners),
+        cmocka_unit_test(letters),    cmocka_unit_test(numbers),   cmocka_unit_test(tricks),
+        cmocka_unit_test(links),      cmocka_unit_test(addresses), cmocka_unit_test(no_blanks),
+        cmocka_unit_test(long_words), cmocka_unit_test(blocks),    cmocka_unit_test(digests),
+        cmocka_unit_test(owners),
     };
     return cmocka_run_group_tests(tests, root_setup, root_teardown);
 }
