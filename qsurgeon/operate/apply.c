@@ -497,8 +497,8 @@ enum qs_status qs_run_go_on(struct run *run, struct qs_error *err)
         status = after_purge(run, err);
     if (status != QS_OK || run->result->stopped)
         return status;
-    qs_fs_prune_run(run->fs);
-    return qs_journal_mark(run->journal, "end", err);
+    status = qs_fs_prune_run(run->fs, err);
+    return status == QS_OK ? qs_journal_mark(run->journal, "end", err) : status;
 }
 
 enum qs_status qs_run_hand_over(TALLOC_CTX *parent, struct run *run, enum qs_status status, struct qs_run_result **result)

@@ -457,9 +457,10 @@ enum qs_status qs_fs_wipe(struct qs_fs *fs, const char *prefix, struct qs_error 
     return qs_fs_walk_run(fs, wipe_one, &w, err);
 }
 
-/* Removes what is empty below dir/name, and that. */
-static void prune(int dir, const char *name, unsigned depth)
+/* Removes what is empty below dir/name, and that. False: the system failed. */
+static bool prune(int dir, const char *name, unsigned depth)
 {
+    bool ok = true;
     int fd = openat(dir, name, DIR_FLAGS);
     DIR *stream = fd < 0 ? NULL : fdopendir(fd);
     if (fd >= 0 && !stream)
@@ -468,19 +469,23 @@ static void prune(int dir, const char *name, unsigned depth)
         struct stat st;
         if (component_ok(qs_span_of(entry->d_name)) &&
             fstatat(dirfd(stream), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode))
-            prune(dirfd(stream), entry->d_name, depth - 1);
+            ok &= prune(dirfd(stream), entry->d_name, depth - 1);
     }
     if (stream)
         closedir(stream);
-    (void)TEMP_FAILURE_RETRY(unlinkat(dir, name, AT_REMOVEDIR));     /* full ones stay */
+    return ok && (TEMP_FAILURE_RETRY(unlinkat(dir, name, AT_REMOVEDIR)) == 0 || errno == ENOTEMPTY || errno == EEXIST ||
+                  errno == ENOENT);
 }
 
-void qs_fs_prune_run(struct qs_fs *fs)
+enum qs_status qs_fs_prune_run(struct qs_fs *fs, struct qs_error *err)
 {
     struct dir *base = NULL;
-    if (fs->run[0] && open_dir(fs, QS_RUN_BASE, sizeof QS_RUN_BASE - 1, false, &base, NULL) == QS_OK)
-        prune(base->fd, fs->run + sizeof QS_RUN_BASE, DEEPEST);
-    fs->run[0] = '\0';
+    enum qs_status status = open_dir(fs, QS_RUN_BASE, sizeof QS_RUN_BASE - 1, false, &base, err);
+    if (status == QS_OK && fs->run[0] && !prune(base->fd, fs->run + sizeof QS_RUN_BASE, DEEPEST))
+        status = qs_fail_errno(err, errno, "%s: cannot remove empty directories", fs->run);
+    if (status == QS_OK)
+        fs->run[0] = '\0';
+    return status;
 }
 
 static int by_name(const void *a, const void *b)

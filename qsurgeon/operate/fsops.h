@@ -62,7 +62,7 @@ enum qs_status qs_fs_walk_run(struct qs_fs *fs, qs_fs_visit visit, void *data, s
 /* Unlinks the regular files of the run directory whose path begins with `prefix`, "@/...". */
 enum qs_status qs_fs_wipe(struct qs_fs *fs, const char *prefix, struct qs_error *err) QS_MUST_CHECK;
 /* Removes the empty directories of the run directory, and itself when it is empty. "@/" means nothing from then on. */
-void qs_fs_prune_run(struct qs_fs *fs);
+enum qs_status qs_fs_prune_run(struct qs_fs *fs, struct qs_error *err) QS_MUST_CHECK;
 
 /* Outside the queue, for plans, journals and archives: */
 

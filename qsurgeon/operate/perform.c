@@ -264,8 +264,11 @@ static enum qs_status reverse_all(struct qs_fs *fs, const struct qs_move *moves,
     const struct qs_move *claim = claim_of(moves, count), *live = last_live(moves, count);
     enum qs_status status = QS_OK;
     int lock = -1;
-    /* a new image took the message's place and is gone from there again: reversed before, but for the image */
-    if (claim && live && live->inode != claim->inode && has_inode(fs, claim->from, claim->inode))
+    /* The claim is the first move, and the last to be reversed: a message that is where it was has not been moved, or is back.
+     * Where the moves lead to the same name again, its being there says nothing. */
+    bool circle = claim && live && live->inode == claim->inode && strcmp(live->to, claim->from) == 0;
+    if (claim && !circle && (has_inode(fs, claim->from, claim->inode) ||
+                             (claim->back && has_inode(fs, claim->back, claim->inode))))
         return qs_moves_discard(fs, moves, count, err);
     bool lock_bytes = may_lock && live && live != claim && edits_bytes(moves, count);
     for (size_t i = count; status == QS_OK && i-- > 0;) {

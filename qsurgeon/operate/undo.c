@@ -281,10 +281,10 @@ static enum qs_status undo(struct run *run, struct qs_error *err)
         status = forget_leftovers(run, err);
     enum qs_status told = qs_journal_sync(run->journal, status == QS_OK ? err : NULL);
     status = status == QS_OK ? told : status;
-    if (status == QS_OK && settled) {
-        qs_fs_prune_run(run->fs);       /* the journal knows what has come back from the archive: @/staged may go */
+    if (status == QS_OK && settled)         /* the journal knows what has come back from the archive: @/staged may go */
+        status = qs_fs_prune_run(run->fs, err);
+    if (status == QS_OK && settled)
         status = qs_journal_mark(run->journal, "undone", err);
-    }
     qs_run_wake(run);
     return status;
 }
