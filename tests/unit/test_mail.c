@@ -667,8 +667,8 @@ static void cut_anywhere(void **state)
         "From: <>\nContent-Type: text/plain; charset=iso-2022-jp\n\n\x1b$B$\"$$\x1b(B\n--- Below\n\n> From: "
         "a\n> To: b\n>  c\n"
         "> Subject: d\n>\n> e\nf\n",
-        "Content-Type: text/plain; charset=big5\nContent-Transfer-Encoding: "
-        "quoted-printable\n\n=A4=A4\xa4\xe5 =3D=\n= \nwww.x.y\n",
+        ("Content-Type: text/plain; charset=big5\nContent-Transfer-Encoding: "
+         "quoted-printable\n\n=A4=A4\xa4\xe5 =3D=\n= \nwww.x.y\n"),
     };
     for (size_t i = 0; i < sizeof(messages) / sizeof(messages[0]); i++) {
         for (size_t n = 0; n <= strlen(messages[i]); n++) {
