@@ -3,8 +3,8 @@
  *
  * Normalising: visible text as UTF-8 is cut into words of letters and digits; letters are lowered, look-alikes of other
  * scripts and accents folded to Latin (Unicode TR 39 idea), invisible characters dropped, each run of digits becomes one
- * '0', links become the word of their host's last two labels, addresses become one word. Words longer than 30 bytes are
- * taken for random tokens and dropped.
+ * '0', links become the word of their host's owner (as in qs_host_hash), addresses become one word, "@". In scripts written
+ * without blanks each character is a word. Words longer than 30 letters are taken for random tokens and dropped.
  *
  * Sketch: the set of 3-word shingles goes into a one-permutation MinHash with 64 bins (Li, Owen, Zhang 2012), empty bins
  * filled by optimal densification (Shrivastava 2017), each bin kept as 8 bits (b-bit minwise hashing, Li and Koenig 2010).

@@ -68,7 +68,8 @@ struct qs_received {
     struct qs_span name;                /* in the same comment in front of it: what the host looked up; or empty */
 };
 
-/* The result of a walk. Spans point into the message or into the scanner's buffers and live until the scanner's next use.
+/* The result of a walk. Spans point into the message or into the scanner's buffers and live until the scanner's next
+ * use; those into the message live as long as the message.
  * Field spans are the raw unfolded-in-place values: may hold folding (CR, LF, blanks) and encoded words. */
 struct qs_mail {
     struct qs_span header;              /* the whole header block */
@@ -81,17 +82,21 @@ struct qs_mail {
     unsigned received_total;
     uint32_t traits;                    /* enum qs_trait */
     struct qs_span subject_text;        /* decoded, UTF-8 (RFC 2047) */
-    struct qs_span text;                /* visible text, UTF-8, line ends as blanks or LF, at most QS_CAP_TEXT */
+    struct qs_span text;                /* visible text, UTF-8, lines ended as in the message, at most QS_CAP_TEXT;
+                                           of alternatives the HTML one where it says anything, else the plain one;
+                                           without a returned message that stood in it */
     uint32_t text_total;                /* bytes of visible text before the cap, saturating */
     uint32_t hidden_total;              /* bytes of hidden text */
     struct qs_span url_hosts[QS_CAP_URLS];  /* distinct, lower case, in order of appearance */
     unsigned url_host_count;
     unsigned url_total;
     unsigned part_count;
-    uint64_t structure;                 /* digest of MIME shape, header order and mailer habits; not of any value */
-    uint64_t attachment;                /* digest of the first attachment: bounded prefix, kind; 0: none */
+    uint64_t structure;                 /* digest of MIME shape and of the field names as written below the oldest
+                                           Received, in order; not of any value */
+    uint64_t attachment;                /* digest of the first attachment: kind and as many decoded bytes as the
+                                           largest power of two in its size, at most QS_CAP_ATTACHMENT; 0: none */
     uint32_t attachment_size;           /* encoded bytes of all attachments, saturating */
-    struct qs_span returned;            /* bytes of the embedded returned message or header; empty: none */
+    struct qs_span returned;            /* the first embedded message or header, as bytes; empty: none */
 };
 
 struct qs_mail_scanner;                 /* the buffers of one thread */
