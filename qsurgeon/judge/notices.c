@@ -9,7 +9,7 @@
 
 #include "judge.h"
 
-enum { FLOOD_LEAST = 20, WORD_LEAST = 4, STRANGE_ENOUGH = 2, HEAVY = 3, SHARE = 10 };
+enum { FLOOD_LEAST = 20, WORD_LEAST = 4, USUAL_PART = 20, MANY_ODD = 5, STRANGE_ENOUGH = 2, OUTWEIGHS = 4, HEAVY = 3, SHARE = 10 };
 
 struct joiner {
     TALLOC_CTX *scratch;
@@ -232,22 +232,37 @@ static bool number_foreign(struct joiner *j)
 /* --- odd ones -------------------------------------------------------------------------------------------------------- */
 
 struct words {
-    struct qs_table *count;         /* of each word, and of each pair of words, in each flood */
-    uint32_t flood, strange;        /* strange: how much of the subject no other has; a word counts as two pairs */
+    struct qs_table *all;           /* of each word, and of each pair of words, in each flood: how often */
+    struct qs_table *returned;      /* of each word in the subjects of returned messages */
+    uint32_t flood;
     uint64_t last;                  /* the word before */
-    bool look, failed;
+    enum { OF_NOTICE, OF_RETURNED, LOOK } mode;
+    uint32_t strange;               /* how much of the subject no other has; a word counts as two pairs */
+    uint32_t usual;                 /* a word in more returned subjects than this is one of the campaign */
+    uint32_t of_campaign;           /* such words in it */
+    bool failed;
 };
+
+static void count_word(struct words *w, struct qs_table *table, uint64_t key)
+{
+    uint32_t *n = qs_table_at(table, key, 0);
+    if (n)
+        ++*n;
+    else
+        w->failed = true;
+}
 
 static void see(struct words *w, uint64_t what, uint32_t worth)
 {
     uint64_t key = qs_mix64(what ^ qs_mix64(w->flood));
-    uint32_t *n = w->look ? NULL : qs_table_at(w->count, key, 0);
-    if (w->look)
-        w->strange += qs_table_get(w->count, key, 0) <= 1 ? worth : 0;
-    else if (n)
-        (*n)++;
-    else
-        w->failed = true;
+    if (w->mode != LOOK)
+        count_word(w, w->all, key);
+    else if (qs_table_get(w->all, key, 0) <= 1)
+        w->strange += worth;
+    if (w->mode == OF_RETURNED && worth > 1)
+        count_word(w, w->returned, key);
+    else if (w->mode == LOOK && qs_table_get(w->returned, key, 0) > w->usual)
+        w->of_campaign++;
 }
 
 static void see_word(void *data, struct qs_span word)
@@ -273,14 +288,15 @@ static bool tells_nothing(const struct joiner *j, uint32_t message)
 }
 
 /* A notice in a flood that does not tell what it is about may be about a message that the user did send. Where the flood's subjects tell
- * of its campaign, such a one stands out by words that no other has. Where many stand out, that means nothing. */
+ * of its campaign, such a one stands out by words that no other has, and has few of the campaign's. Where many stand out, that means
+ * nothing. */
 static bool find_odd(struct joiner *j)
 {
-    struct words w = {.count = qs_table_new(j->scratch, 1024)};
+    struct words w = {.all = qs_table_new(j->scratch, 1024), .returned = qs_table_new(j->scratch, 1024)};
     uint32_t *size = talloc_zero_array(j->scratch, uint32_t, j->out->waves + 1);
     uint32_t *silent = talloc_zero_array(j->scratch, uint32_t, j->out->waves + 1);
     uint32_t *odd = talloc_zero_array(j->scratch, uint32_t, j->out->waves + 1);
-    if (!w.count || !size || !silent || !odd)
+    if (!w.all || !w.returned || !size || !silent || !odd)
         return false;
     for (uint32_t i = 0; i < j->scan->count && !w.failed; i++) {
         const struct qs_message *m = &j->scan->messages[i];
@@ -288,26 +304,32 @@ static bool find_odd(struct joiner *j)
         if (w.flood == QS_NONE)
             continue;
         size[w.flood]++;
+        w.mode = OF_NOTICE;
         see_subject(j, &w, m->subject);
+        w.mode = OF_RETURNED;
         if (m->returned && !tells_nothing(j, i))
             see_subject(j, &w, m->returned->subject);
     }
-    w.look = true;
+    for (uint32_t i = 0; i < j->scan->count; i++)
+        if (j->out->wave[i] != QS_NONE)
+            silent[j->out->wave[i]] += tells_nothing(j, i);
+    w.mode = LOOK;
     for (uint32_t i = 0; i < j->scan->count; i++) {
         w.flood = j->out->wave[i];
         if (w.flood == QS_NONE || !tells_nothing(j, i))
             continue;
+        w.usual = 1 + (size[w.flood] - silent[w.flood]) / USUAL_PART;
         w.strange = 0;
+        w.of_campaign = 0;
         see_subject(j, &w, j->scan->messages[i].subject);
-        silent[w.flood]++;
-        if (w.strange < STRANGE_ENOUGH || size[w.flood] < FLOOD_LEAST)
+        if (w.strange < STRANGE_ENOUGH || w.strange <= OUTWEIGHS * w.of_campaign || size[w.flood] < FLOOD_LEAST)
             continue;
         j->fact[i].bits |= QS_F_OTHER_MESSAGE;
         odd[w.flood]++;
     }
     for (uint32_t i = 0; i < j->scan->count; i++) {
         uint32_t flood = j->out->wave[i];
-        if (flood != QS_NONE && (uint64_t)odd[flood] * SHARE > silent[flood])
+        if (flood != QS_NONE && (uint64_t)odd[flood] * MANY_ODD > silent[flood])
             j->fact[i].bits &= ~(uint32_t)QS_F_OTHER_MESSAGE;
     }
     return !w.failed;
