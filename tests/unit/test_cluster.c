@@ -1,15 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Clusters on scans made by hand: what joins, what does not, and what must not matter. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <string.h>
-#include <cmocka.h>
-
 #include "qsurgeon/cluster.h"
 #include "qsurgeon/table.h"
+#include "unit.h"
 
 struct bench {
     struct qs_scan *scan;
@@ -18,7 +11,7 @@ struct bench {
 
 static int setup(void **state)
 {
-    struct bench *b = talloc_zero(NULL, struct bench);
+    struct bench *b = talloc_zero(root, struct bench);
     struct qs_scan_options options = {0};
     b->scan = qs_scan_new(b, &options);
     b->f = qs_fingerprinter_new(b);
@@ -191,7 +184,5 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_names_stay, setup, teardown),
         cmocka_unit_test_setup_teardown(test_without_text, setup, teardown),
     };
-    talloc_enable_null_tracking();
-    int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    return failed + (talloc_total_blocks(NULL) != 1);
+    return cmocka_run_group_tests(tests, root_setup, root_teardown);
 }
