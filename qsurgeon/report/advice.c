@@ -116,7 +116,9 @@ enum qs_status qs_advise(TALLOC_CTX *parent, const struct qs_view *view, const s
     if (group) {
         advise(&a, "why", talloc_asprintf(parent, "%s triage --explain %s%s", style->program, group->name,
                                           style->selection));
-        advise(&a, "look at it", talloc_asprintf(parent, "%s show %s", style->program, group->name));
+        /* an ID of a saved scan may be anything */
+        char *id = qs_shell_word(parent, view->scan->messages[group->sample].id);
+        advise(&a, "look at one", id ? talloc_asprintf(parent, "%s show %s", style->program, id) : NULL);
     } else if (found) {
         advise(&a, "look at it", talloc_asprintf(parent, "%s list --verdict %s%s", style->program, verdicts,
                                                  style->selection));

@@ -48,7 +48,8 @@ struct qs_advice {
 enum qs_status qs_advise(TALLOC_CTX *parent, const struct qs_view *view, const struct qs_summary *summary,
                          const struct qs_style *style, struct qs_advice **list, size_t *count,
                          struct qs_error *err) QS_MUST_CHECK;
-/* Sentences that must be read before the advice is followed: partial, unreadable, unsure. */
+/* Sentences that must be read before the advice is followed: partial (the first one, then), unreadable,
+ * unsure. */
 enum qs_status qs_warn(TALLOC_CTX *parent, const struct qs_view *view, const struct qs_summary *summary,
                        char ***list, size_t *count, struct qs_error *err) QS_MUST_CHECK;
 

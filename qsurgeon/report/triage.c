@@ -324,6 +324,13 @@ static enum qs_status make_picture(TALLOC_CTX *scratch, const struct qs_view *vi
     return status;
 }
 
+static void print_bold(FILE *out, const char *words, const struct qs_style *style)
+{
+    qs_ink_on(out, style, QS_INK_BOLD);
+    qs_print_wrapped(out, words, 0, 0, style);
+    qs_ink_off(out, style, QS_INK_BOLD);
+}
+
 static enum qs_status print_picture(FILE *out, TALLOC_CTX *scratch, const struct qs_view *view,
                                     const struct picture *p, const struct qs_style *style,
                                     struct qs_error *err)
@@ -336,10 +343,10 @@ static enum qs_status print_picture(FILE *out, TALLOC_CTX *scratch, const struct
     if (status != QS_OK)
         return status;
 
+    if (view->partial)              /* qs_warn's first */
+        print_bold(out, p->warnings[0], style);
     qs_print_wrapped(out, queues, 0, 2, style);
-    qs_ink_on(out, style, QS_INK_BOLD);
-    qs_print_wrapped(out, sentence, 0, 0, style);
-    qs_ink_off(out, style, QS_INK_BOLD);
+    print_bold(out, sentence, style);
     if (s->all.messages) {
         fputc('\n', out);
         print_totals(out, s, style);
@@ -357,11 +364,8 @@ static enum qs_status print_picture(FILE *out, TALLOC_CTX *scratch, const struct
     print_left_out(out, &view->scan->totals);
     if (style->problems)
         status = print_problems(out, scratch, view->scan, style, err);
-    for (size_t i = 0; i < p->warning_count; i++) {
-        qs_ink_on(out, style, QS_INK_BOLD);
-        qs_print_wrapped(out, p->warnings[i], 0, 2, style);
-        qs_ink_off(out, style, QS_INK_BOLD);
-    }
+    for (size_t i = view->partial; i < p->warning_count; i++)
+        print_bold(out, p->warnings[i], style);
     print_advice(out, p->advice, p->advice_count, style);
     return status;
 }
