@@ -383,6 +383,8 @@ enum qs_status qs_archive_verify(const char *path, uint64_t *messages, uint64_t 
         for (size_t i = 0; i < m->count; i++)
             *bytes += m->files[i].data.len;
     }
+    if (status == QS_END && *messages == 0)
+        status = qs_fail(err, QS_DATA, "%s: not an archive of qsurgeon: there is no message in it", path);
     talloc_free(r);
     return status == QS_END ? QS_OK : status;
 }

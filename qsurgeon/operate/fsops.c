@@ -613,6 +613,8 @@ enum qs_status qs_fs_new_begin(const char *path, struct qs_fs_new *file, struct 
 {
     const char *name = NULL;
     *file = (struct qs_fs_new){.fd = -1, .dir = open_parent(path, &name)};
+    if (file->dir < 0 && (errno == ENOENT || errno == ENOTDIR))
+        return qs_fail(err, QS_IO, "%s: there is no such directory", path);
     if (file->dir < 0)
         return qs_fail_errno(err, errno, "%s", path);
     enum qs_status status = QS_OK;

@@ -44,8 +44,8 @@ def messages():
 def note(words, done):
     code, _, err = done
     outcomes[f"{words[0]} {code}"] += 1
-    # 64: nothing to do, the queue has changed since; 75: the queue ran away under a scan
-    if code not in (0, 2, 64, -signal.SIGKILL):
+    # 64: nothing to do, the queue has changed since; 69: an empty directory does not look like a queue of sendmail
+    if code not in (0, 2, 64, 69, -signal.SIGKILL):
         wrong.append(f"{words}: status {code}: {err.strip()[:200]}")
 
 
@@ -100,7 +100,7 @@ def orphan_logs():
 
 def main():
     injector = subprocess.Popen(["sh", "-c", INJECT])
-    began, kills, rounds, duration = time.time(), 0, 0, 0.2
+    began, kills, rounds, duration, flush = time.time(), 0, 0, 0.2, None
     while injector.poll() is None or rounds < 40 or kills < KILLS:
         rounds += 1
         here = messages()
@@ -122,12 +122,14 @@ def main():
             duration = max(0.05, 0.7 * duration + 0.3 * (time.time() - start))
         if random.random() < 0.25:
             note(["undo"], run(["undo"]))
-        if rounds % 5 == 0:
-            subprocess.run(["sh", "-c", FLUSH], check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        if flush is None or flush.poll() is not None and rounds % 5 == 0:
+            flush = subprocess.Popen(["sh", "-c", FLUSH], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         if time.time() - began > 600:
             break
     print(f"# seed {SEED}: {rounds} rounds in {time.time() - began:.0f} s, {kills} killed: {dict(sorted(outcomes.items()))}")
     injector.wait()
+    if flush:
+        flush.wait()
 
     # everything goes on now: what lies in quarantine comes back, what is held is released
     for _ in range(200):
