@@ -401,7 +401,8 @@ class List(Stream):
         name = self.spec.get("list", "members")
         lists = f"lists.{p.choice(['harbour', 'society']) + '.example' if inward else self.site['local_domains'][0]}"
         author, rcpt = address(p), self.user(r) if inward else address(r)
-        prose = self.corpus.prose("ham", self.corpus.order("ham", self.world.seed)[-1 - post % 200]) or paragraph(p)
+        order = self.corpus.order("ham", self.world.seed)
+        prose = self.corpus.prose("ham", order[-1 - post % min(200, len(order))]) or paragraph(p)
         extra = [("Precedence", "list"), ("List-Id", f"<{name}.{lists}>"), ("List-Post", f"<mailto:{name}@{lists}>"),
                  ("List-Unsubscribe", f"<https://{lists}/options/{name}>, <mailto:{name}-leave@{lists}>"),
                  ("Sender", f"{name}-bounces@{lists}")]
