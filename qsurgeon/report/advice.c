@@ -151,15 +151,15 @@ enum qs_status qs_warn(TALLOC_CTX *parent, const struct qs_view *view, const str
                                           qs_number(number, view->scan->count),
                                           qs_number(whole, totals->listed))) != NULL;
     if (ok && totals->unreadable)
-        ok = (line[n++] =
-                  talloc_asprintf(parent, "%s could not be read and %s not counted above: see --problems.",
-                                  qs_plural(words, totals->unreadable, "file", "files"),
-                                  totals->unreadable == 1 ? "is" : "are")) != NULL;
-    if (ok && found && unsure)
+        ok = (line[n++] = talloc_asprintf(
+                  parent, "%s could not be read and %s not counted above: see --problems.",
+                  qs_plural(words, totals->unreadable, "file or directory", "files or directories"),
+                  totals->unreadable == 1 ? "is" : "are")) != NULL;
+    if (ok && found && unsure && !view->partial)
         ok = (line[n++] = talloc_asprintf(parent, "%s unsure: look first; the commands below leave %s alone.",
                                           qs_plural(words, unsure, "message is", "messages are"),
                                           unsure == 1 ? "it" : "them")) != NULL;
-    if (ok && found && held == found)
+    if (ok && found && held == found && !view->partial)
         ok = (line[n++] = talloc_asprintf(parent, "All storm and backscatter is on hold already.")) != NULL;
     if (!ok)
         return qs_fail(err, QS_NOMEM, "out of memory");

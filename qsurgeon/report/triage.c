@@ -8,7 +8,7 @@
 
 enum {
     TOP_PIPE = 10, /* clusters shown where nothing has to fit */
-    TOP_LEAST = 3,
+    TOP_LEAST = 1,
     FIXED_LINES = 16, /* lines of the report without clusters, warnings and advice, and the prompt */
     WORDS = 3,        /* pieces of evidence on a cluster's line */
 };

@@ -223,7 +223,7 @@ static void warns_before_it_advises(void **state)
     view->scan->totals.gone = 1234;
     text = report(qs_report_triage_text, view, NULL, &plain);
     assert_has(text, "Left out: 2 unreadable, 1 still being written, 1,234 left the queue meanwhile\n");
-    assert_has(text, "2 files could not be read and are not counted above: see --problems.");
+    assert_has(text, "2 files or directories could not be read and are not counted above: see\n--problems.");
 }
 
 static void problems_are_sorted_and_safe(void **state)
