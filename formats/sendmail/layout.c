@@ -410,6 +410,11 @@ enum qs_status sm_examine(TALLOC_CTX *parent, const char *queue_dir, const char 
     enum qs_status status = open_base(queue, queue_dir, &relative, err);
     if (status == QS_OK)
         status = infer(queue, ".", 0, false, err);
+    /* Where everything was purged, the directory that operations have left is the one sign of a queue; where it is one of
+     * Postfix, there are others beside it. */
+    if (status == QS_OK && queue->dir_count == 0 && is_directory(queue->base, ".qsurgeon") &&
+        !is_directory(queue->base, "active"))
+        status = add_dir(queue, "mqueue", ".", err);
     if (status == QS_OK && queue->dir_count == 0 && queue->denied) {
         status = qs_fail(err, QS_NOPERM, "%.200s: only root and the owner may read the control files",
                          queue_dir);

@@ -7,6 +7,7 @@
  *   5. of a purge: the archive, synced, read back; only then the files of the run directory are unlinked. */
 #include "qsurgeon/apply.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -21,7 +22,7 @@
 #include "qsurgeon/mail.h"
 #include "run.h"
 
-enum { BATCH = 512 };
+enum { BATCH = 512, STAMP = sizeof "20261122-041530" };
 
 /* One message of the batch between being described and being moved. */
 struct prepared {
@@ -446,14 +447,33 @@ static enum qs_status after_purge(struct run *run, struct qs_error *err)
 
 /* --- a run ------------------------------------------------------------------------------------------------------------ */
 
+/* The newest run's time, as its name begins. */
+static void last_stamp(const char *state_dir, char last[STAMP])
+{
+    DIR *dir = opendir(state_dir);
+    last[0] = '\0';
+    for (struct dirent *e; dir && (e = readdir(dir)) != NULL;) {
+        size_t digits = strspn(e->d_name, "0123456789-");
+        if (digits == STAMP && strncmp(e->d_name, last, STAMP - 1) > 0) {       /* and the "-" before the action */
+            memcpy(last, e->d_name, STAMP - 1);
+            last[STAMP - 1] = '\0';
+        }
+    }
+    if (dir)
+        closedir(dir);
+}
+
+/* Names sort in the order of the runs: of several in one second, the later ones are named after the next seconds. */
 static void name_run(struct qs_run_result *result, const struct qs_plan *plan, const struct qs_operate *how)
 {
-    struct tm tm;
-    time_t now = (time_t)how->now;
-    if (!gmtime_r(&now, &tm))
-        memset(&tm, 0, sizeof tm);
-    char stamp[20];
-    strftime(stamp, sizeof stamp, "%Y%m%d-%H%M%S", &tm);
+    enum { AHEAD_MOST = 3600 };
+    char stamp[STAMP], last[STAMP];
+    last_stamp(how->state_dir, last);
+    for (time_t at = (time_t)how->now; at < (time_t)how->now + AHEAD_MOST; at++) {
+        struct tm tm = {0};
+        if (!gmtime_r(&at, &tm) || strftime(stamp, sizeof stamp, "%Y%m%d-%H%M%S", &tm) != STAMP - 1 || strcmp(stamp, last) > 0)
+            break;
+    }
     snprintf(result->run, sizeof result->run, "%s-%s-%04x", stamp, qs_action_name(plan->action), how->nonce & 0xffffu);
 }
 

@@ -116,8 +116,12 @@ static enum qs_status bring_back(struct back *b, const struct qs_archived *m, ui
         (void)live_path(b, m, m->files[left - 1].name, id, left == 1, live);
         staged_path(parked, "staged", n, left - 1);
         status = qs_fs_move(b->fs, parked, live, err);
+        struct stat now;
         if (status == QS_GONE && left > 1)
             status = QS_OK;             /* moved before a crash */
+        else if (status == QS_IO && qs_fs_stat(b->fs, parked, &now, NULL) == QS_GONE &&
+                 qs_fs_stat(b->fs, live, &now, NULL) == QS_OK)
+            status = QS_OK;             /* moved, whatever the system said */
         left -= status == QS_OK;
     }
     /* without the message no file of it stays in the queue */
