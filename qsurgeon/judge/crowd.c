@@ -10,8 +10,8 @@
 enum { PAIRS_OF = 24, RECIPIENTS_COUNTED = 64 };
 
 enum kind {
-    SENDER, SENDER_ORG, SOURCE, CLIENT, RECIPIENT, SUBJECT, BODY, LINK, ORIGIN, ORIGIN_SOURCE, LIST, VICTIM, RETURNED_CLIENT,
-    CAMPAIGN, ROUTE, KINDS,
+    SENDER, SENDER_ORG, ROUTE, SOURCE, CLIENT, RECIPIENT, LINK, ORIGIN, ORIGIN_NET, LIST, VICTIM, RETURNED_CLIENT, CAMPAIGN,
+    KINDS,
 };
 
 struct entry {
@@ -146,9 +146,7 @@ static bool count_values(const struct qs_work *work, uint32_t at, struct qs_crow
     const struct qs_fact *f = &work->fact[at];
     bool ok = count_distinct(c, SENDER, m->sender, &out->senders) &&
               count_distinct(c, SOURCE, f->source, &out->sources) &&
-              count_distinct(c, CLIENT, m->client_address, &out->clients) &&
-              count_distinct(c, SUBJECT, f->subject, &out->subjects) &&
-              count_distinct(c, BODY, m->print.body_hash, &out->bodies);
+              count_distinct(c, CLIENT, m->client_address, &out->clients);
     if (f->sender_org)
         ok = ok && count_distinct(c, SENDER_ORG, f->sender_org, &out->sender_orgs) &&
              count_distinct(c, ROUTE, (uint64_t)f->sender_org << 32 | f->source, &out->routes);
@@ -160,7 +158,7 @@ static bool count_values(const struct qs_work *work, uint32_t at, struct qs_crow
         ok = count_top(c, LINK, m->url[u], &out->top_link);
     if (ok && m->list_id)
         ok = count_distinct(c, LIST, m->list_id, &out->lists_one);
-    if (ok && f->origin) {
+    if (ok && f->origin && !(f->bits & QS_F_NOTICE)) {
         uint32_t n = count_one(c, ORIGIN, f->origin);
         if (n > out->top_origin) {
             out->top_origin = n;
@@ -174,9 +172,8 @@ static bool count_values(const struct qs_work *work, uint32_t at, struct qs_crow
         if (ok && campaign != QS_NONE)
             ok = count_top(c, CAMPAIGN, campaign, &out->top_campaign);
         out->storm_returns += (f->bits & QS_F_RETURNS_STORM) != 0;
-        qs_sym client = ok && m->returned ? qs_returned_client(work->known, work->scan, m->returned) : 0;
-        if (client)
-            ok = count_distinct(c, RETURNED_CLIENT, client, &out->returned_clients);
+        if (ok && f->origin)
+            ok = count_distinct(c, RETURNED_CLIENT, f->origin, &out->returned_clients);
     }
     return ok;
 }
@@ -235,12 +232,10 @@ bool qs_measure(const struct qs_work *work, const uint32_t *member, uint32_t cou
         out->newest = m->arrival > out->newest ? m->arrival : out->newest;
     }
     if (out->top_origin * 2 <= count)
-        out->origin = 0;
+        out->origin = 0;            /* which of several is the first depends on order; a majority does not */
     for (uint32_t i = 0; out->origin && i < count; i++)
         if (work->fact[member[i]].origin == out->origin &&
-            !count_distinct(c, ORIGIN_SOURCE, qs_net_digest(qs_sym_str(work->scan->strings,
-                                                 work->scan->messages[member[i]].client_address)),
-                            &out->top_origin_sources))
+            !count_distinct(c, ORIGIN_NET, work->fact[member[i]].net, &out->origin_nets))
             return false;
     out->likeness = mean_likeness(work, member, count);
     return true;

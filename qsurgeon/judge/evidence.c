@@ -186,17 +186,17 @@ static void weigh_origin(const struct qs_work *work, const struct qs_crowd *c, s
 {
     if (!one_account(c))
         return;
-    if (c->authenticated * 2 > c->count && c->top_origin_sources >= 3)
-        add(sum, ACCOUNT_SOURCES, many(c->top_origin_sources, 3), "from %u networks", c->top_origin_sources);
+    if (c->authenticated * 2 > c->count && c->origin_nets >= 3)
+        add(sum, ACCOUNT_SOURCES, many(c->origin_nets, 3), "from %u networks", c->origin_nets);
     if (c->top_origin >= 5)
-        add(sum, ACCOUNT_VOLUME, (log2(c->top_origin) - log2(work->others_median)) / 4,
-            "%u messages, where others have %u", c->top_origin, work->others_median);
+        add(sum, ACCOUNT_VOLUME, (log2(c->top_origin) - log2(work->usual_volume)) / 4,
+            "%u messages, where others have %u", c->top_origin, work->usual_volume);
     add(sum, SCRIPT, share(c->scripts, c->count), "%u messages", c->scripts);
     add(sum, FOREIGN_RECIPIENTS, share(c->to_others, c->count) * many(c->recipients, 4), "%u recipients", c->recipients);
     add(sum, LINKS_HOME, 2 * share(c->links_home, c->count), "%d %% link to the sender's own organisation or to ours",
         percent(c->links_home, c->count));
     if (c->authenticated)
-        add(sum, LOGIN_INSIDE, share(c->own_clients, c->count) * (c->top_origin_sources <= 2), "login from our own network");
+        add(sum, LOGIN_INSIDE, share(c->own_clients, c->count) * (c->origin_nets <= 2), "login from our own network");
 }
 
 static void weigh_for(const struct qs_crowd *c, struct qs_sum *sum)

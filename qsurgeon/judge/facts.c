@@ -111,6 +111,12 @@ static bool is_notice(const struct qs_message *m, const struct qs_fact *f)
            ((t & QS_T_CHALLENGE) && (t & QS_T_AUTO_SUBMITTED)) || ((t & QS_T_VIRUS_NOTICE) && (t & QS_T_FROM_DAEMON));
 }
 
+static bool is_own_client(const struct qs_known *known, const struct qs_scan *scan, qs_sym client)
+{
+    struct qs_network address;
+    return qs_read_address(qs_sym_str(scan->strings, client), &address) && qs_is_own_address(known, &address);
+}
+
 /* The newest of its hops that was ours, or QS_BY_KEPT. */
 static unsigned own_hop(const struct qs_known *known, const struct qs_scan *scan, const struct qs_returned *r)
 {
@@ -124,24 +130,15 @@ static unsigned own_hop(const struct qs_known *known, const struct qs_scan *scan
 static unsigned first_hop(const struct qs_known *known, const struct qs_scan *scan, const struct qs_returned *r)
 {
     for (unsigned k = 0; k < QS_BY_KEPT && r->by[k]; k++)
-        if (r->client[k] && !qs_is_own_client(known, qs_sym_str(scan->strings, r->client[k]), (struct qs_span){NULL, 0}))
+        if (r->client[k] && !is_own_client(known, scan, r->client[k]))
             return k;
     return QS_BY_KEPT;
 }
 
-qs_sym qs_returned_client(const struct qs_known *known, const struct qs_scan *scan, const struct qs_returned *r)
+uint32_t qs_sender_of(const struct qs_scan *scan, const struct qs_fact *fact, uint32_t message)
 {
-    unsigned own = own_hop(known, scan, r), first = own < QS_BY_KEPT ? own : first_hop(known, scan, r);
-    return first < QS_BY_KEPT ? r->client[first] : 0;
-}
-
-uint32_t qs_sender_of(const struct qs_known *known, const struct qs_scan *scan, const struct qs_fact *fact, uint32_t message)
-{
-    const struct qs_message *m = &scan->messages[message];
     uint32_t bits = fact[message].bits;
-    if (bits & QS_F_NOTICE)
-        return m->returned && !(bits & QS_F_FROM_US) ? qs_returned_client(known, scan, m->returned) : 0;
-    return bits & QS_F_INSIDE ? fact[message].origin : m->client_address;
+    return bits & (QS_F_NOTICE | QS_F_INSIDE) ? fact[message].origin : scan->messages[message].client_address;
 }
 
 /* How other hosts see us. When a message of ours was bounced elsewhere, the hop after ours tells our address; a sender who
@@ -189,32 +186,39 @@ static bool same_organisation(struct qs_span name, struct qs_span domain)
 /* A name that somebody chose for this host. */
 static bool is_proper_name(struct qs_span name, const char *address)
 {
-    return name.len && memchr(name.ptr, '.', name.len) && *name.ptr != '[' && !qs_name_is_generic(name, address);
+    struct qs_network a;
+    return name.len && memchr(name.ptr, '.', name.len) && *name.ptr != '[' &&
+           !qs_name_is_generic(name, qs_read_address(address, &a) ? &a : NULL);
 }
 
-static uint32_t trace_bits(const struct qs_known *known, const struct qs_scan *scan, const struct qs_message *m)
+/* What the Received fields of the returned message tell. */
+static void trace(const struct qs_known *known, const struct qs_scan *scan, const struct qs_message *m, struct qs_fact *f)
 {
     const struct qs_returned *r = m->returned;
+    f->origin = 0;
     if (!r->by[0])
-        return 0;
-    unsigned own = own_hop(known, scan, r);
-    unsigned first = own < QS_BY_KEPT ? own : first_hop(known, scan, r);
-    struct qs_span name = {NULL, 0};
-    if (first < QS_BY_KEPT)
-        name = qs_sym_span(scan->strings, r->name[first]);
-    bool proper = first < QS_BY_KEPT && is_proper_name(name, qs_sym_str(scan->strings, r->client[first]));
-    uint32_t dubious = first < QS_BY_KEPT && !proper && !known->names_missing ? QS_F_RETURNS_DUBIOUS : 0;
-    if (own == QS_BY_KEPT)
-        return QS_F_RETURNS | dubious;
-    qs_sym next = own > 0 ? r->client[own - 1] : 0;
-    if (next && !qs_table_get(known->outside, next, 0) &&
-        !qs_is_own_client(known, qs_sym_str(scan->strings, next), (struct qs_span){NULL, 0}))
-        return QS_F_RETURNS | QS_F_FALSE_TRACE | dubious;
-    bool inside = !r->client[own] ||
-                  qs_is_own_client(known, qs_sym_str(scan->strings, r->client[own]), (struct qs_span){NULL, 0});
-    bool genuine = !inside && proper &&
-                   same_organisation(name, qs_domain_of(qs_sym_span(scan->strings, qs_first_recipient(m))));
-    return QS_F_RETURNS | QS_F_PASSED | (inside ? QS_F_FROM_US : dubious) | (genuine ? QS_F_GENUINE : 0);
+        return;
+    f->bits |= QS_F_RETURNS;
+    unsigned own = own_hop(known, scan, r), hop = own < QS_BY_KEPT ? own : first_hop(known, scan, r);
+    qs_sym next = own > 0 && own < QS_BY_KEPT ? r->client[own - 1] : 0;
+    bool forged = next && !qs_table_get(known->outside, next, 0) && !is_own_client(known, scan, next);
+    bool inside = own < QS_BY_KEPT && !forged && (!r->client[own] || is_own_client(known, scan, r->client[own]));
+    struct qs_span name = hop < QS_BY_KEPT ? qs_sym_span(scan->strings, r->name[hop]) : (struct qs_span){NULL, 0};
+    bool proper = hop < QS_BY_KEPT && is_proper_name(name, qs_sym_str(scan->strings, r->client[hop]));
+    if (forged)
+        f->bits |= QS_F_FALSE_TRACE;
+    else if (own < QS_BY_KEPT)
+        f->bits |= QS_F_PASSED;
+    if (inside) {
+        f->bits |= QS_F_FROM_US;
+        return;
+    }
+    f->origin = hop < QS_BY_KEPT ? r->client[hop] : 0;
+    if (hop < QS_BY_KEPT && !proper && !known->names_missing)
+        f->bits |= QS_F_RETURNS_DUBIOUS;
+    if (f->bits & QS_F_PASSED && proper &&
+        same_organisation(name, qs_domain_of(qs_sym_span(scan->strings, qs_first_recipient(m)))))
+        f->bits |= QS_F_GENUINE;
 }
 
 /* --- all messages ---------------------------------------------------------------------------------------------------- */
@@ -248,31 +252,31 @@ static uint32_t recipient_bits(const struct qs_known *known, const struct qs_sca
 static void client_facts(const struct qs_known *known, const struct qs_scan *scan, const struct qs_message *m,
                          struct qs_fact *f)
 {
-    const char *address = qs_sym_str(scan->strings, m->client_address);
-    struct qs_span name = qs_sym_span(scan->strings, m->client_name);
-    uint32_t org = 0;
+    struct qs_span text = qs_sym_span(scan->strings, m->client_address), name = qs_sym_span(scan->strings, m->client_name);
+    struct qs_network address;
+    bool valid = text.len && qs_read_address(text.ptr, &address), proper = false;
     if (m->sasl_username)
         f->bits |= QS_F_AUTH;
-    if (m->local_uid >= 0 || (m->flags & QS_ENV_LOCAL) || !m->client_address)
+    if (m->local_uid >= 0 || (m->flags & QS_ENV_LOCAL) || !text.len)
         f->bits |= QS_F_LOCAL;
     if (!name.len || qs_span_is(name, "unknown") || *name.ptr == '[')
         name.len = 0;
-    else if (qs_name_is_generic(name, address))
+    else if (qs_name_is_generic(name, valid ? &address : NULL))
         f->bits |= QS_F_GENERIC;
     else
-        org = qs_host_hash(name);
-    if (m->client_address) {
-        if (qs_is_own_client(known, address, org ? name : (struct qs_span){NULL, 0}))
-            f->bits |= QS_F_OWN_CLIENT;
-        else if (!name.len && !known->names_missing)
-            f->bits |= QS_F_NO_NAME;
-    }
-    if (org && !(f->bits & QS_F_INSIDE) &&
-        (same_organisation(name, qs_domain_of(qs_sym_span(scan->strings, m->sender))) ||
-         same_organisation(name, qs_domain_of(qs_sym_span(scan->strings, m->from)))))
+        proper = true;
+    if (text.len && ((valid && qs_is_own_address(known, &address)) || (proper && qs_is_own_name(known, name))))
+        f->bits |= QS_F_OWN_CLIENT;
+    else if (text.len && !name.len && !known->names_missing)
+        f->bits |= QS_F_NO_NAME;
+    f->net = valid ? qs_net_digest(&address) : digest_of(text, 5);
+    f->source = proper ? qs_host_hash(name) : f->net;
+    if (f->bits & QS_F_INSIDE)
+        return;
+    if (proper && (same_organisation(name, qs_domain_of(qs_sym_span(scan->strings, m->sender))) ||
+                   same_organisation(name, qs_domain_of(qs_sym_span(scan->strings, m->from)))))
         f->bits |= QS_F_MATCH;
-    f->source = org ? org : qs_net_digest(address);
-    if (!(f->bits & QS_F_INSIDE) && bad_helo(known, qs_sym_span(scan->strings, m->helo)))
+    if (bad_helo(known, qs_sym_span(scan->strings, m->helo)))
         f->bits |= QS_F_BAD_HELO;
 }
 
@@ -300,17 +304,12 @@ static void fill(const struct qs_known *known, const struct qs_scan *scan, const
     client_facts(known, scan, m, f);
     f->bits |= recipient_bits(known, scan, m);
     f->origin = origin_of(scan, m, f);
-    f->subject = qs_subject_digest(qs_sym_span(scan->strings, m->subject));
     if (is_notice(m, f)) {
+        f->origin = 0;
         f->bits |= QS_F_NOTICE;
         if (f->bits & QS_F_INSIDE && !(f->bits & QS_F_AUTH))
             f->bits |= QS_F_MADE_HERE;
     }
-}
-
-static uint64_t pair(uint32_t a, uint32_t b)
-{
-    return (uint64_t)a << 32 | b;
 }
 
 /* An organisation that sends under its own name from a network vouches for its other mail from there. */
@@ -320,12 +319,10 @@ static bool vouch_sources(const struct qs_scan *scan, struct qs_fact *fact)
     bool ok = known != NULL;
     for (uint32_t i = 0; ok && i < scan->count; i++)
         if ((fact[i].bits & QS_F_MATCH) && fact[i].sender_org)
-            ok = qs_table_at(known, pair(fact[i].sender_org,
-                                         qs_net_digest(qs_sym_str(scan->strings, scan->messages[i].client_address))), 1);
+            ok = qs_table_at(known, (uint64_t)fact[i].sender_org << 32 | fact[i].net, 1) != NULL;
     for (uint32_t i = 0; ok && i < scan->count; i++)
-        if (!(fact[i].bits & (QS_F_MATCH | QS_F_INSIDE)) && fact[i].sender_org && !(fact[i].bits & QS_F_GENERIC) &&
-            qs_table_get(known, pair(fact[i].sender_org,
-                                     qs_net_digest(qs_sym_str(scan->strings, scan->messages[i].client_address))), 0))
+        if (!(fact[i].bits & (QS_F_MATCH | QS_F_INSIDE | QS_F_GENERIC)) && fact[i].sender_org &&
+            qs_table_get(known, (uint64_t)fact[i].sender_org << 32 | fact[i].net, 0))
             fact[i].bits |= QS_F_SAME_SOURCE;
     talloc_free(known);
     return ok;
@@ -379,7 +376,7 @@ struct qs_fact *qs_make_facts(TALLOC_CTX *parent, const struct qs_scan *scan, st
     bool ok = vouch_sources(scan, fact) && vouch_threads(scan, fact) && learn_outside(known, scan);
     for (uint32_t i = 0; ok && i < scan->count; i++)
         if ((fact[i].bits & QS_F_NOTICE) && scan->messages[i].returned)
-            fact[i].bits |= trace_bits(known, scan, &scan->messages[i]);
+            trace(known, scan, &scan->messages[i], &fact[i]);
     if (ok)
         return fact;
     talloc_free(fact);

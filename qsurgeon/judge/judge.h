@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <talloc.h>
 
+#include "qsurgeon/network.h"
 #include "qsurgeon/scan.h"
 #include "qsurgeon/site.h"
 #include "qsurgeon/table.h"
@@ -36,12 +37,14 @@ struct qs_known *qs_know_site(TALLOC_CTX *parent, const struct qs_scan *scan, co
 uint64_t qs_name_digest(struct qs_span name);
 bool qs_is_own_domain(const struct qs_known *known, struct qs_span domain);     /* or beneath one */
 bool qs_is_own_host(const struct qs_known *known, struct qs_span name);
-/* Loopback, the site's networks, or a name in a local domain. `address` is NUL-terminated; name may be empty. */
-bool qs_is_own_client(const struct qs_known *known, const char *address, struct qs_span name);
-/* A digest of the network of an IP address (IPv4 /24, IPv6 /48), or of the text when it is none; 0: empty. */
-uint32_t qs_net_digest(const char *address);
-/* A name that an access provider gives to all of its customers: made of the address, or of words like dsl and a number. */
-bool qs_name_is_generic(struct qs_span name, const char *address);
+bool qs_is_own_address(const struct qs_known *known, const struct qs_network *address);   /* this host or its networks */
+bool qs_is_own_name(const struct qs_known *known, struct qs_span name);                    /* of a local domain */
+bool qs_read_address(const char *text, struct qs_network *out);                            /* false: none */
+/* A digest of the network of an address (IPv4 /24, IPv6 /48). */
+uint32_t qs_net_digest(const struct qs_network *address);
+/* A name that an access provider gives to all of its customers: made of the address, or of words like dsl and a number.
+ * address may be NULL. */
+bool qs_name_is_generic(struct qs_span name, const struct qs_network *address);
 
 /* --- facts.c: what each message shows by itself ---------------------------------------------------------------------- */
 
@@ -78,25 +81,51 @@ enum { QS_F_INSIDE = QS_F_OWN_CLIENT | QS_F_LOCAL | QS_F_AUTH };
 struct qs_fact {
     uint32_t sender_org;            /* digest of the organisation of the envelope sender; 0: null sender */
     uint32_t source;                /* digest of who sent it: of the client name's organisation, else of its network */
-    uint32_t subject;               /* digest of the subject's words; 0: too short to tell anything */
-    uint32_t origin;                /* digest of the user, the uid and script, or the inside client; 0: from outside */
+    uint32_t net;                   /* digest of the client's network */
+    uint32_t origin;                /* digest of the user, the uid and script, or the inside client; 0: from outside.
+                                       Of a notice: the client of what it returns, a symbol; 0: unknown or ours */
     uint32_t bits;                  /* enum qs_fact_bit */
 };
 
 struct qs_fact *qs_make_facts(TALLOC_CTX *parent, const struct qs_scan *scan, struct qs_known *known);
 /* The first recipient: the victim of a notice. */
 qs_sym qs_first_recipient(const struct qs_message *m);
-/* The client that handed a returned message to this host, or to the first host that tells; 0: none. */
-qs_sym qs_returned_client(const struct qs_known *known, const struct qs_scan *scan, const struct qs_returned *r);
-/* Who sent the message, or for a notice the message that it returns: the client of a stranger, a digest of a user or host of
- * ours; 0: unknown. */
-uint32_t qs_sender_of(const struct qs_known *known, const struct qs_scan *scan, const struct qs_fact *fact, uint32_t message);
+/* Who sent the message, or for a notice the message that it returns: a client's symbol or a digest; 0: unknown. */
+uint32_t qs_sender_of(const struct qs_scan *scan, const struct qs_fact *fact, uint32_t message);
 struct qs_span qs_domain_of(struct qs_span address);    /* what stands behind the last '@' */
-uint32_t qs_subject_digest(struct qs_span subject);
 /* The words of letters in a subject that stand outside brackets, and are no reply prefix: calls `each` for every one. */
 void qs_subject_words(struct qs_span subject, void (*each)(void *data, struct qs_span word), void *data);
+/* A digest of those words in order; 0: too few to tell anything. */
+uint32_t qs_subject_digest(struct qs_span subject);
 
-/* --- campaigns.c: messages of one wording ---------------------------------------------------------------------------- */
+/* Of a message, or for a notice of what it returns: from inside; from where ordinary mail does not come from. */
+static inline bool qs_is_inside(uint32_t bits)
+{
+    return bits & QS_F_NOTICE ? bits & QS_F_FROM_US : bits & QS_F_INSIDE;
+}
+
+static inline bool qs_is_dubious(uint32_t bits)
+{
+    return bits & QS_F_NOTICE ? bits & QS_F_RETURNS_DUBIOUS : bits & (QS_F_NO_NAME | QS_F_GENERIC);
+}
+
+/* --- linkage.c: average linkage of a few points ---------------------------------------------------------------------- */
+
+struct qs_linkage {
+    uint32_t most, n;               /* points that have room; points */
+    float *like;                    /* most x most */
+    float *inner;                   /* mean likeness within the group that stands at this place */
+    uint32_t *size;                 /* of it; 0: joined to another, or final */
+    uint32_t *group;                /* place of each point's group: the result */
+    uint32_t *chain;
+};
+struct qs_linkage *qs_linkage_new(TALLOC_CTX *parent, uint32_t most);
+void qs_linkage_start(struct qs_linkage *l, uint32_t n);
+void qs_linkage_set(struct qs_linkage *l, uint32_t a, uint32_t b, float likeness);      /* for all pairs */
+/* Joins while two groups are alike by `least` and by `of_inner` of the likeness within a grown group. */
+void qs_linkage_run(struct qs_linkage *l, float least, float of_inner);
+
+/* --- campaigns.c, profile.c: messages of one wording ------------------------------------------------------------------ */
 
 /* The campaign to which each message's text belongs, or for a notice the text it returns: a first guess that is wider than
  * a text cluster. Whoever is vouched for has none. Campaigns that the same clients sent are of one wave. */
@@ -104,13 +133,21 @@ struct qs_campaigns {
     uint32_t *of;                   /* campaign of each message, or QS_NONE */
     uint32_t *wave;                 /* of each campaign */
     uint32_t count, waves;
-    struct qs_parts *parts;         /* private */
+    struct qs_profile *profile;     /* private */
+    uint32_t *profile_of;           /* of each campaign, or QS_NONE */
 };
 struct qs_campaigns *qs_find_campaigns(TALLOC_CTX *parent, const struct qs_scan *scan, const struct qs_clusters *clusters,
-                                       const struct qs_known *known, const struct qs_fact *fact);
-/* Gives messages that resemble a bad campaign a little, and by something else, to that campaign. bad: of each campaign. */
+                                       const struct qs_fact *fact);
+/* What counts as the message's text there, and whether it takes part. */
+const struct qs_fingerprint *qs_campaign_text(const struct qs_scan *scan, const struct qs_fact *fact, uint32_t message);
+bool qs_in_campaigns(const struct qs_scan *scan, const struct qs_fact *fact, uint32_t message);
+/* Learns what is usual in large campaigns, and takes those out that show little of it. False: out of memory. */
+bool qs_make_profiles(struct qs_campaigns *campaigns, const struct qs_scan *scan, const struct qs_fact *fact);
+/* Gives messages without a campaign that show enough of what is usual in a bad one to that one. bad: of each campaign. */
 void qs_adopt_stragglers(struct qs_campaigns *campaigns, const struct qs_scan *scan, const struct qs_fact *fact,
                          const uint8_t *bad);
+/* The items 0 .. n-1 by their class, QS_NONE being none: those of class c are (*item)[(*start)[c] .. (*start)[c + 1]). */
+bool qs_sort_by(TALLOC_CTX *parent, const uint32_t *class, uint32_t n, uint32_t classes, uint32_t **start, uint32_t **item);
 
 /* --- notices.c: which notices belong together ------------------------------------------------------------------------ */
 
@@ -130,21 +167,21 @@ struct qs_notices {
 };
 /* Joins notices by campaign, by the clients that sent what they return, and by victim. */
 /* bad: of each campaign. Sets QS_F_OTHER_MESSAGE and QS_F_RETURNS_STORM. */
-struct qs_notices *qs_join_notices(TALLOC_CTX *parent, const struct qs_scan *scan, const struct qs_known *known,
-                                   struct qs_fact *fact, const struct qs_campaigns *campaigns, const uint8_t *bad);
+struct qs_notices *qs_join_notices(TALLOC_CTX *parent, const struct qs_scan *scan, struct qs_fact *fact,
+                                   const struct qs_campaigns *campaigns, const uint8_t *bad);
 
 /* --- crowd.c: what some messages show together ----------------------------------------------------------------------- */
 
 struct qs_crowd {
     uint32_t count;
-    uint32_t senders, sender_orgs, sources, clients, recipients, subjects, bodies;     /* distinct */
+    uint32_t senders, sender_orgs, sources, clients, recipients;   /* distinct */
     uint32_t routes;                /* distinct pairs of sender organisation and source */
     uint32_t outside;               /* messages from strangers: not inside; the next ones count among them */
     uint32_t vouched, no_name, generic, bad_helo, forged, relayed, to_host;
     uint32_t links_home;            /* from inside, with a link to the From address's organisation or to ours */
     uint32_t inside, authenticated, local, own_clients, own_sender, nulls, to_others;
     uint32_t hidden, disguised, listed, lists_one, scripts, replies;
-    uint32_t top_link, top_origin, top_origin_sources;
+    uint32_t top_link, top_origin, origin_nets;
     uint32_t origin;                /* when it has more than half */
     uint32_t returning, strange, passed, from_us, false_traces, made_here, looping, victims, returned_clients;
     uint32_t storm_returns;         /* messages that return one that is convicted here */
@@ -163,12 +200,19 @@ struct qs_work {                    /* everything known when judging */
     struct qs_notices *notices;
     uint8_t *bad;                   /* of each campaign: convicted */
     struct qs_census *census;       /* counters that are used again and again */
-    uint32_t others_median;         /* messages of a usual inside origin */
+    uint32_t usual_volume;          /* messages of a usual user or script of ours */
 };
 
 struct qs_census;
 struct qs_census *qs_census_new(TALLOC_CTX *parent);
 bool qs_measure(const struct qs_work *work, const uint32_t *member, uint32_t count, struct qs_crowd *out);
+
+/* --- cause.c: words for a verdict ------------------------------------------------------------------------------------ */
+
+enum qs_cause qs_cause_of(const struct qs_work *work, const struct qs_crowd *crowd, uint32_t message, enum qs_verdict verdict);
+/* Who sent a group's messages, when it is one: a child of parent. False: out of memory. */
+bool qs_culprit_of(TALLOC_CTX *parent, const struct qs_work *work, const struct qs_crowd *crowd, const uint32_t *member,
+                   uint32_t count, const char **out);
 
 /* --- evidence.c: the weights ----------------------------------------------------------------------------------------- */
 

@@ -14,7 +14,6 @@ enum { FLOOD_LEAST = 20, WORD_LEAST = 4, USUAL_PART = 20, MANY_ODD = 5, STRANGE_
 struct joiner {
     TALLOC_CTX *scratch;
     const struct qs_scan *scan;
-    const struct qs_known *known;
     struct qs_fact *fact;
     const struct qs_campaigns *campaigns;
     struct qs_notices *out;
@@ -88,7 +87,7 @@ static uint32_t campaign_of(const struct joiner *j, uint32_t message)
     uint32_t subject = qs_subject_digest(qs_sym_span(j->scan->strings, m->returned->subject));
     if (subject)
         campaign = qs_table_get(j->by_subject, subject, QS_NONE);
-    qs_sym client = campaign == QS_NONE ? qs_returned_client(j->known, j->scan, m->returned) : 0;
+    uint32_t client = campaign == QS_NONE ? j->fact[message].origin : 0;
     return client ? qs_table_get(j->client, client, QS_NONE) : campaign;
 }
 
@@ -96,7 +95,7 @@ static bool learn_clients(struct joiner *j)
 {
     for (uint32_t i = 0; i < j->scan->count; i++) {
         uint32_t campaign = j->campaigns->of[i];
-        uint32_t client = campaign == QS_NONE ? 0 : qs_sender_of(j->known, j->scan, j->fact, i);
+        uint32_t client = campaign == QS_NONE ? 0 : qs_sender_of(j->scan, j->fact, i);
         uint32_t *at = client ? qs_table_at(j->client, client, campaign) : NULL;
         if (client && !at)
             return false;
@@ -115,7 +114,7 @@ static void mark_storm(struct joiner *j)
             continue;
         uint32_t campaign = j->campaigns->of[i];
         if (campaign == QS_NONE || !j->bad[campaign])
-            campaign = qs_table_get(j->client, qs_sender_of(j->known, j->scan, j->fact, i), QS_NONE);
+            campaign = qs_table_get(j->client, qs_sender_of(j->scan, j->fact, i), QS_NONE);
         if (campaign != QS_NONE && j->bad[campaign])
             j->fact[i].bits |= QS_F_RETURNS_STORM;
     }
@@ -123,14 +122,19 @@ static void mark_storm(struct joiner *j)
 
 static bool learn_subjects(struct joiner *j)
 {
+    bool needed = false;
+    for (uint32_t i = 0; i < j->scan->count && !needed; i++)
+        needed = j->fact[i].bits & QS_F_NOTICE && j->scan->messages[i].returned && j->campaigns->of[i] == QS_NONE;
+    if (!needed)
+        return true;
     for (uint32_t i = 0; i < j->scan->count; i++) {
         const struct qs_message *m = &j->scan->messages[i];
         uint32_t campaign = j->campaigns->of[i];
         if (campaign == QS_NONE)
             continue;
         bool notice = j->fact[i].bits & QS_F_NOTICE;
-        uint32_t subject = notice ? qs_subject_digest(qs_sym_span(j->scan->strings, m->returned->subject))
-                                  : j->fact[i].subject;
+        qs_sym text = notice ? m->returned->subject : m->subject;
+        uint32_t subject = qs_subject_digest(qs_sym_span(j->scan->strings, text));
         uint32_t *at = subject ? qs_table_at(j->by_subject, subject, campaign) : NULL;
         if (subject && !at)
             return false;
@@ -335,11 +339,12 @@ static bool find_odd(struct joiner *j)
     return !w.failed;
 }
 
-struct qs_notices *qs_join_notices(TALLOC_CTX *parent, const struct qs_scan *scan, const struct qs_known *known,
-                                   struct qs_fact *fact, const struct qs_campaigns *campaigns, const uint8_t *bad)
+struct qs_notices *qs_join_notices(TALLOC_CTX *parent, const struct qs_scan *scan, struct qs_fact *fact,
+                                    const struct qs_campaigns *campaigns, const uint8_t *bad)
 {
     struct qs_notices *out = talloc_zero(NULL, struct qs_notices), *result = NULL;
-    struct joiner j = {.scratch = talloc_new(NULL), .scan = scan, .known = known, .fact = fact, .campaigns = campaigns, .bad = bad,
+    struct joiner j = {.scratch = talloc_new(NULL), 
+                       .scan = scan, .fact = fact, .campaigns = campaigns, .bad = bad,
                        .out = out};
     if (!out || !j.scratch)
         goto done;

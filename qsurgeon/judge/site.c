@@ -2,16 +2,10 @@
 /* What this host is and serves, as the judge needs it: asked for every message, so answered from hash tables. What the
  * MTA's configuration did not tell is learnt from the queue: our host name stands in the newest Received field of nearly
  * every message; our domains are those to which senders of many unrelated organisations write. */
-#include <arpa/inet.h>
 #include <string.h>
 
 #include "judge.h"
 #include "qsurgeon/fingerprint.h"
-
-struct qs_network {
-    uint8_t address[16];            /* IPv4 as ::ffff:a.b.c.d */
-    unsigned bits;
-};
 
 enum { DOMAIN_SENDERS = 6, RECIPIENTS_LOOKED_AT = 8 };
 
@@ -58,104 +52,54 @@ bool qs_is_own_domain(const struct qs_known *known, struct qs_span domain)
 
 /* --- addresses ------------------------------------------------------------------------------------------------------- */
 
-static bool parse_address(const char *text, uint8_t out[16])
+bool qs_read_address(const char *text, struct qs_network *out)
 {
-    static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
-    if (strncasecmp(text, "IPv6:", 5) == 0)
-        text += 5;
-    if (inet_pton(AF_INET6, text, out) == 1)
-        return true;
-    memcpy(out, mapped, sizeof mapped);
-    return inet_pton(AF_INET, text, out + 12) == 1;
+    return *text && qs_network_parse(qs_span_of(text), out, NULL) == QS_OK;
 }
 
-static bool is_ipv4(const uint8_t address[16])
+static bool same_bits(const unsigned char *a, const unsigned char *b, unsigned bits)
 {
-    for (unsigned i = 0; i < 10; i++)
-        if (address[i])
-            return false;
-    return address[10] == 0xff && address[11] == 0xff;
+    return memcmp(a, b, bits / 8) == 0 && (bits % 8 == 0 || (a[bits / 8] ^ b[bits / 8]) >> (8 - bits % 8) == 0);
 }
 
-static bool same_bits(const uint8_t *a, const uint8_t *b, unsigned bits)
+static bool is_private(const struct qs_network *n)
 {
-    if (memcmp(a, b, bits / 8) != 0)
-        return false;
-    return bits % 8 == 0 || (a[bits / 8] ^ b[bits / 8]) >> (8 - bits % 8) == 0;
-}
-
-static bool is_private(const uint8_t a[16])
-{
-    if (!is_ipv4(a))
+    const unsigned char *a = n->address;
+    if (n->v6)
         return (a[0] & 0xfe) == 0xfc || (a[0] == 0xfe && (a[1] & 0xc0) == 0x80);
-    const uint8_t *b = a + 12;
-    return b[0] == 10 || (b[0] == 172 && (b[1] & 0xf0) == 16) || (b[0] == 192 && b[1] == 168);
+    return a[0] == 10 || (a[0] == 172 && (a[1] & 0xf0) == 16) || (a[0] == 192 && a[1] == 168);
 }
 
-/* This host itself: the rest of 127/8 may stand for clients in a laboratory or behind a proxy. */
-static bool is_loopback(const uint8_t a[16])
+/* This host itself: the rest of 127/8 may stand for clients behind a proxy. */
+static bool is_loopback(const struct qs_network *n)
 {
-    static const uint8_t v6[16] = {[15] = 1};
-    static const uint8_t v4[16] = {[10] = 0xff, [11] = 0xff, [12] = 127, [15] = 1};
-    return memcmp(a, v6, 16) == 0 || memcmp(a, v4, 16) == 0;
+    static const unsigned char v6[16] = {[15] = 1}, v4[4] = {127, 0, 0, 1};
+    return n->v6 ? memcmp(n->address, v6, 16) == 0 : memcmp(n->address, v4, 4) == 0;
 }
 
-bool qs_is_own_client(const struct qs_known *known, const char *address, struct qs_span name)
+bool qs_is_own_address(const struct qs_known *known, const struct qs_network *n)
 {
-    uint8_t a[16];
-    if (parse_address(address, a)) {
-        if (is_loopback(a) || (!known->networks_given && is_private(a)))
+    if (is_loopback(n) || (!known->networks_given && is_private(n)))
+        return true;
+    for (size_t i = 0; i < known->network_count && (n->v6 || n->address[0] != 127); i++)
+        if (n->v6 == known->network[i].v6 && same_bits(n->address, known->network[i].address, known->network[i].bits))
             return true;
-        bool lab = is_ipv4(a) && a[12] == 127;
-        for (size_t i = 0; i < known->network_count && !lab; i++)
-            if (same_bits(a, known->network[i].address, known->network[i].bits))
-                return true;
-    }
+    return false;
+}
+
+bool qs_is_own_name(const struct qs_known *known, struct qs_span name)
+{
     return name.len && has(known->orgs, qs_host_hash(name));
 }
 
-uint32_t qs_net_digest(const char *address)
+uint32_t qs_net_digest(const struct qs_network *n)
 {
-    uint8_t a[16] = {0};
-    if (!*address)
-        return 0;
-    uint64_t key = qs_name_digest(qs_span_of(address));
-    if (parse_address(address, a)) {
-        memset(a + (is_ipv4(a) ? 15 : 6), 0, is_ipv4(a) ? 1 : 10);
-        uint64_t half[2];
-        memcpy(half, a, sizeof half);
-        key = qs_mix64(half[0] ^ qs_mix64(half[1]));
-    }
-    uint32_t digest = (uint32_t)(key >> 32);
+    uint64_t half[2];
+    unsigned char a[16] = {0};
+    memcpy(a, n->address, n->v6 ? 6 : 3);
+    memcpy(half, a, sizeof half);
+    uint32_t digest = (uint32_t)(qs_mix64(half[0] ^ qs_mix64(half[1] + n->v6)) >> 32);
     return digest ? digest : 1;
-}
-
-/* "10.0.0.0/8", "[2001:db8::]/32", "192.0.2.1"; what is none (a table, a name) is passed over. */
-static bool parse_network(const char *text, struct qs_network *out)
-{
-    char buffer[64];
-    const char *slash = strchr(text, '/');
-    size_t len = slash ? (size_t)(slash - text) : strlen(text);
-    const char *from = text;
-    uint64_t bits = 128;
-    if (len >= 2 && text[0] == '[' && text[len - 1] == ']') {
-        from++;
-        len -= 2;
-    }
-    if (!len || len >= sizeof buffer)
-        return false;
-    memcpy(buffer, from, len);
-    buffer[len] = '\0';
-    if (!parse_address(buffer, out->address))
-        return false;
-    bool v4 = is_ipv4(out->address);
-    if (slash) {
-        if (!qs_parse_u64(qs_span_of(slash + 1), &bits) || bits > (v4 ? 32 : 128))
-            return false;
-        bits += v4 ? 96 : 0;
-    }
-    out->bits = (unsigned)bits;
-    return true;
 }
 
 /* --- names of access networks ---------------------------------------------------------------------------------------- */
@@ -175,7 +119,7 @@ static bool is_access_word(const char *word, size_t len)
 }
 
 /* Octets of the address that stand in the name as numbers, zero-padded or not; four when its hexadecimal form does. */
-static unsigned octets_in_name(struct qs_span name, const uint8_t octet[4], unsigned *digits)
+static unsigned octets_in_name(struct qs_span name, const unsigned char octet[4], unsigned *digits)
 {
     char hex[9], padded[13];
     unsigned found = 0, seen = 0;
@@ -209,13 +153,12 @@ static unsigned octets_in_name(struct qs_span name, const uint8_t octet[4], unsi
     return found;
 }
 
-bool qs_name_is_generic(struct qs_span name, const char *address)
+bool qs_name_is_generic(struct qs_span name, const struct qs_network *address)
 {
-    uint8_t a[16] = {0};
     unsigned digits = 0, octets = 0;
     bool word = false;
-    if (parse_address(address, a) && is_ipv4(a))
-        octets = octets_in_name(name, a + 12, &digits);
+    if (address && !address->v6)
+        octets = octets_in_name(name, address->address, &digits);
     else
         for (size_t i = 0; i < name.len; i++)
             digits += name.ptr[i] >= '0' && name.ptr[i] <= '9';
@@ -313,8 +256,9 @@ struct seen_domain {
 
 static bool is_outside(const struct qs_known *known, const struct qs_scan *scan, const struct qs_message *m)
 {
+    struct qs_network address;
     return m->sender && !m->sasl_username && m->local_uid < 0 && m->client_address &&
-           !qs_is_own_client(known, qs_sym_str(scan->strings, m->client_address), (struct qs_span){NULL, 0});
+           !(qs_read_address(qs_sym_str(scan->strings, m->client_address), &address) && qs_is_own_address(known, &address));
 }
 
 static bool count_domains(const struct qs_known *known, const struct qs_scan *scan, struct qs_table *index,
@@ -413,7 +357,8 @@ static bool fill_tables(struct qs_known *known)
             return false;
     known->network = talloc_array(known, struct qs_network, site->network_count ? (unsigned)site->network_count : 1);
     for (size_t i = 0; known->network && i < site->network_count; i++)
-        known->network_count += parse_network(site->networks[i], &known->network[known->network_count]);
+        known->network_count += qs_network_parse(qs_span_of(site->networks[i]), &known->network[known->network_count],
+                                                 NULL) == QS_OK;
     known->networks_given = known->network_count > 0;
     return known->network != NULL;
 }

@@ -1,5 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* From facts to verdicts. */
+/* From a scan to verdicts: the order of the work, and what the evidence makes of each message.
+ *
+ *   site.c       what this host is: host names, domains, networks; from configuration or learnt from the queue
+ *   facts.c      what each message shows by itself: who handed it over, is its sender vouched for by something that is hard
+ *                to forge, is it a notice and did what it returns pass this host
+ *   campaigns.c  messages of one wording (linkage.c, profile.c); a notice counts with the text that it returns
+ *   here         campaigns are judged; whoever resembles a convicted one enough is added to it
+ *   notices.c    notices join to floods: by the campaign they return, by the clients it came from, by victim
+ *   here         groups: convicted campaigns; floods; else text clusters, whoever is vouched for apart from who is not
+ *   crowd.c      what a group shows together
+ *   evidence.c   the weights; a group's sum plus a message's own sum is the message's score
+ *
+ * A verdict of storm or backscatter needs a score of `guilty` and two families of evidence; likeness of texts is one family
+ * and convicts nobody alone. A message that stands alone is never convicted, unless what it returns is of a convicted
+ * campaign. At `legit` and below a message is taken for wanted; between the two it is left to the admin.
+ *
+ * What can be forged at no cost (list headers, In-Reply-To, the form of a notice, Received fields in our name) acquits
+ * nobody: a vouched sender needs a client whose name, looked up by the MTA, belongs to the sender's organisation, or the
+ * network from which that organisation sends under its own name, or a conversation whose other half is in the queue. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,8 +26,8 @@
 #include "judge.h"
 
 static const double guilty = 3.5, legit = 0;
-enum { FAMILIES_NEEDED = 2 };
-static const double family_counts = 0.7;
+static const double family_counts = 0.7;        /* weight from which a family is one of the two */
+enum { FAMILIES_NEEDED = 2, CAMPAIGN_SAMPLE = 1000, NAMED_FROM = 500 };
 
 double qs_threshold_guilty(void)
 {
@@ -21,31 +39,19 @@ double qs_threshold_legit(void)
     return legit;
 }
 
-enum label_kind { NO_LABEL, CAMPAIGN, CLUSTER, CLUSTER_VOUCHED, FLOOD, KINDS };
+/* What makes a group. */
+enum group_kind { OF_CAMPAIGN, OF_FLOOD, OF_CLUSTER, OF_VOUCHED, GROUP_KINDS };
+
+struct group_work {
+    struct qs_crowd crowd;
+    struct qs_sum sum;
+    uint32_t label;
+};
 
 struct qs_judge {
     struct qs_work work;
-    struct qs_crowd *crowd;         /* of each group */
+    struct group_work *group;
 };
-
-/* --- labels ---------------------------------------------------------------------------------------------------------- */
-
-static uint32_t label(enum label_kind kind, uint32_t number)
-{
-    return number * KINDS + (uint32_t)kind;
-}
-
-static uint32_t label_of(const struct qs_work *w, uint32_t i)
-{
-    uint32_t bits = w->fact[i].bits;
-    if (bits & QS_F_NOTICE)
-        return w->notices->wave[i] == QS_NONE ? QS_NONE : label(FLOOD, w->notices->wave[i]);
-    if (w->campaigns->of[i] != QS_NONE && w->bad[w->campaigns->of[i]])
-        return label(CAMPAIGN, w->campaigns->of[i]);
-    if (w->clusters->of[i] != QS_NO_CLUSTER)
-        return label(bits & QS_F_VOUCHED ? CLUSTER_VOUCHED : CLUSTER, w->clusters->of[i]);
-    return QS_NONE;
-}
 
 static bool convicts(const struct qs_sum *sum)
 {
@@ -55,91 +61,297 @@ static bool convicts(const struct qs_sum *sum)
     return sum->score >= guilty && families >= FAMILIES_NEEDED;
 }
 
+static bool is_notice(const struct qs_work *w, uint32_t message)
+{
+    return w->fact[message].bits & QS_F_NOTICE;
+}
+
+/* Sorting by counting: the start of each class in *item, and one more. */
+bool qs_sort_by(TALLOC_CTX *parent, const uint32_t *class, uint32_t n, uint32_t classes, uint32_t **start, uint32_t **item)
+{
+    uint32_t *first = talloc_zero_array(parent, uint32_t, classes + 2), *out = talloc_array(parent, uint32_t, n + 1);
+    if (!first || !out)
+        return false;
+    for (uint32_t i = 0; i < n; i++)
+        if (class[i] != QS_NONE)
+            first[class[i] + 2]++;
+    for (uint32_t c = 0; c < classes; c++)
+        first[c + 2] += first[c + 1];       /* now first[c + 1] is where class c begins */
+    for (uint32_t i = 0; i < n; i++)
+        if (class[i] != QS_NONE)
+            out[first[class[i] + 1]++] = i;
+    *start = first;
+    *item = out;
+    return true;
+}
+
 /* --- campaigns ------------------------------------------------------------------------------------------------------- */
 
-static bool judge_campaigns(struct qs_work *w, TALLOC_CTX *scratch)
+/* Of a large campaign those members count whose digests fall into a part of the range. */
+static uint32_t choose_members(const struct qs_work *w, const uint32_t *member, uint32_t count, uint32_t *out)
 {
-    uint32_t n = w->campaigns->count;
-    uint32_t *start = talloc_zero_array(scratch, uint32_t, n + 2);
-    uint32_t *member = talloc_array(scratch, uint32_t, w->scan->count + 1);
-    if (!start || !member)
-        return false;
-    for (uint32_t i = 0; i < w->scan->count; i++)
-        if (w->campaigns->of[i] != QS_NONE && !(w->fact[i].bits & QS_F_NOTICE))
-            start[w->campaigns->of[i] + 2]++;
-    for (uint32_t c = 0; c < n; c++)
-        start[c + 2] += start[c + 1];
-    for (uint32_t i = 0; i < w->scan->count; i++)
-        if (w->campaigns->of[i] != QS_NONE && !(w->fact[i].bits & QS_F_NOTICE))
-            member[start[w->campaigns->of[i] + 1]++] = i;
-    for (uint32_t c = 0; c < n; c++) {
+    uint64_t one_in = count / CAMPAIGN_SAMPLE + 1;
+    uint32_t used = 0;
+    for (uint32_t i = 0; i < count; i++)
+        if (!is_notice(w, member[i]) && (one_in == 1 || qs_mix64(w->scan->messages[member[i]].digest) % one_in == 0))
+            out[used++] = member[i];
+    return used;
+}
+
+static bool judge_campaigns(struct qs_work *w)
+{
+    TALLOC_CTX *scratch = talloc_new(NULL);
+    uint32_t *start, *member, *chosen = talloc_array(scratch, uint32_t, w->scan->count + 1);
+    bool ok = chosen && qs_sort_by(scratch, w->campaigns->of, w->scan->count, w->campaigns->count, &start, &member);
+    for (uint32_t c = 0; ok && c < w->campaigns->count; c++) {
         struct qs_crowd crowd;
         struct qs_sum sum = {0};
-        uint32_t count = start[c + 1] - start[c];
+        uint32_t count = choose_members(w, member + start[c], start[c + 1] - start[c], chosen);
         if (count < 2)
             continue;
-        if (!qs_measure(w, member + start[c], count, &crowd))
-            return false;
-        qs_weigh_crowd(w, &crowd, &sum);
-        w->bad[c] = convicts(&sum);
+        ok = qs_measure(w, chosen, count, &crowd);
+        if (ok) {
+            qs_weigh_crowd(w, &crowd, &sum);
+            w->bad[c] = convicts(&sum);
+        }
     }
-    return true;
+    talloc_free(scratch);
+    return ok;
+}
+
+static int by_number(const void *a, const void *b)
+{
+    const uint32_t *x = a, *y = b;
+    return *x < *y ? -1 : *x > *y;
+}
+
+/* How many messages a usual user or script of ours has in the queue: the lower median. */
+static bool learn_usual_volume(struct qs_work *w)
+{
+    struct qs_table *seen = qs_table_new(NULL, 64);
+    bool ok = seen != NULL;
+    for (uint32_t i = 0; ok && i < w->scan->count; i++) {
+        const struct qs_fact *f = &w->fact[i];
+        if (!f->origin || f->bits & QS_F_NOTICE || !(f->bits & (QS_F_AUTH | QS_F_LOCAL)))
+            continue;
+        uint32_t *n = qs_table_at(seen, f->origin, 0);
+        ok = n != NULL;
+        if (ok)
+            ++*n;
+    }
+    uint32_t users = ok ? qs_table_count(seen) : 0, at = 0, used = 0;
+    uint32_t *count = talloc_array(seen, uint32_t, users + 1);
+    uint64_t key;
+    ok = ok && count;
+    while (ok && qs_table_next(seen, &at, &key, &count[used]))
+        used++;
+    w->usual_volume = 1;
+    if (ok && users > 1) {
+        qsort(count, users, sizeof *count, by_number);
+        w->usual_volume = count[(users - 1) / 2];
+    }
+    talloc_free(seen);
+    return ok;
 }
 
 /* --- groups ---------------------------------------------------------------------------------------------------------- */
 
-static bool make_groups(struct qs_judgement *j, const struct qs_work *w)
+static uint32_t label_of(const struct qs_work *w, uint32_t i)
 {
-    uint32_t n = w->scan->count, groups = 0;
-    struct qs_table *index = qs_table_new(NULL, 1024);
-    uint32_t *count = NULL, *number = NULL;
+    uint32_t campaign = w->campaigns->of[i], cluster = w->clusters->of[i];
+    if (is_notice(w, i))
+        return w->notices->wave[i] == QS_NONE ? QS_NONE : w->notices->wave[i] * GROUP_KINDS + OF_FLOOD;
+    if (campaign != QS_NONE && w->bad[campaign])
+        return campaign * GROUP_KINDS + OF_CAMPAIGN;
+    if (cluster == QS_NO_CLUSTER)
+        return QS_NONE;
+    return cluster * GROUP_KINDS + (w->fact[i].bits & QS_F_VOUCHED ? OF_VOUCHED : OF_CLUSTER);
+}
+
+/* Fills group_of with numbers of groups of two or more, in no order yet, and group[].label. */
+static bool number_groups(struct qs_judgement *j)
+{
+    struct qs_judge *p = j->work;
+    TALLOC_CTX *scratch = talloc_new(NULL);
+    uint32_t n = p->work.scan->count, labels = 0, *count = NULL, *number = NULL;
+    struct qs_table *index = qs_table_new(scratch, 1024);
     bool ok = index != NULL;
     for (uint32_t i = 0; ok && i < n; i++) {
-        uint32_t l = label_of(w, i);
-        uint32_t *at = l == QS_NONE ? NULL : qs_table_at(index, l, qs_table_count(index));
-        ok = at || l == QS_NONE;
+        uint32_t label = label_of(&p->work, i), *at = NULL;
+        if (label != QS_NONE) {
+            at = qs_table_at(index, label, labels);
+            ok = at != NULL;
+            labels += at && *at == labels;
+        }
         j->group_of[i] = at ? *at : QS_NO_CLUSTER;
     }
-    uint32_t labels = ok ? qs_table_count(index) : 0;
-    talloc_free(index);
-    count = talloc_zero_array(NULL, uint32_t, labels + 2);
-    number = talloc_array(NULL, uint32_t, labels + 1);
-    ok = ok && count && number;
+    ok = ok && (count = talloc_zero_array(scratch, uint32_t, labels + 1)) &&
+         (number = talloc_array(scratch, uint32_t, labels + 1));
     for (uint32_t i = 0; ok && i < n; i++)
         if (j->group_of[i] != QS_NO_CLUSTER)
             count[j->group_of[i]]++;
     for (uint32_t l = 0; ok && l < labels; l++)
-        number[l] = count[l] >= 2 ? groups++ : QS_NO_CLUSTER;
-    j->group = ok ? talloc_zero_array(j, struct qs_group, groups + 1) : NULL;
-    ok = ok && j->group;
-    for (uint32_t i = 0; ok && i < n; i++) {
-        j->group_of[i] = j->group_of[i] == QS_NO_CLUSTER ? QS_NO_CLUSTER : number[j->group_of[i]];
-        if (j->group_of[i] != QS_NO_CLUSTER)
-            j->group[j->group_of[i]].count++;
-    }
-    for (uint32_t g = 1; ok && g < groups; g++)
-        j->group[g].first = j->group[g - 1].first + j->group[g - 1].count;
-    for (uint32_t g = 0; ok && g < groups; g++)
-        j->group[g].count = 0;
+        number[l] = count[l] > 1 ? j->group_count++ : QS_NO_CLUSTER;
+    ok = ok && (p->group = talloc_zero_array(p, struct group_work, j->group_count + 1)) &&
+         (j->group = talloc_zero_array(j, struct qs_group, j->group_count + 1));
     for (uint32_t i = 0; ok && i < n; i++) {
         if (j->group_of[i] == QS_NO_CLUSTER)
             continue;
-        struct qs_group *g = &j->group[j->group_of[i]];
-        j->member[g->first + g->count++] = i;
+        j->group_of[i] = number[j->group_of[i]];
+        if (j->group_of[i] != QS_NO_CLUSTER)
+            p->group[j->group_of[i]].label = label_of(&p->work, i);
     }
-    j->group_count = groups;
-    talloc_free(count);
-    talloc_free(number);
+    talloc_free(scratch);
     return ok;
 }
 
-static void weigh_group(const struct qs_judgement *j, uint32_t g, struct qs_sum *sum)
+/* Of two messages the one that a person would take for the first: the older, then by queue ID. */
+static bool is_before(const struct qs_scan *scan, uint32_t a, uint32_t b)
 {
-    const struct qs_judge *p = j->work;
-    if (p->work.fact[j->member[j->group[g].first]].bits & QS_F_NOTICE)
-        qs_weigh_notices(&p->work, &p->crowd[g], sum);
+    const struct qs_message *x = &scan->messages[a], *y = &scan->messages[b];
+    if (x->arrival != y->arrival)
+        return x->arrival < y->arrival;
+    return strcmp(x->id, y->id) < 0;
+}
+
+/* A name from the three (bin, value) features that most members share, so that it stays while the queue moves. */
+static uint64_t feature_digest(const struct qs_work *w, const uint32_t *member, uint32_t count)
+{
+    enum { VALUES = QS_SKETCH_BINS * 256, FEATURES = 3 };
+    uint32_t *tally = talloc_zero_array(NULL, uint32_t, VALUES), best[FEATURES] = {0};
+    uint64_t one_in = count / NAMED_FROM + 1, least[FEATURES] = {0}, digest = 0;
+    for (uint32_t i = 0; tally && i < count; i++) {
+        if (one_in > 1 && qs_mix64(w->scan->messages[member[i]].digest) % one_in)
+            continue;
+        const struct qs_fingerprint *text = qs_campaign_text(w->scan, w->fact, member[i]);
+        for (unsigned b = 0; text->shingles && b < QS_SKETCH_BINS; b++)
+            tally[b * 256 + text->sketch.bin[b]]++;
+    }
+    for (uint32_t v = 0; tally && v < VALUES; v++) {
+        uint64_t key = qs_mix64(v + 1);
+        unsigned at = FEATURES;
+        while (at > 0 && tally[v] && (tally[v] > best[at - 1] || (tally[v] == best[at - 1] && key < least[at - 1])))
+            at--;
+        for (unsigned k = FEATURES - 1; at < FEATURES && k > at; k--) {
+            best[k] = best[k - 1];
+            least[k] = least[k - 1];
+        }
+        if (at < FEATURES) {
+            best[at] = tally[v];
+            least[at] = key;
+        }
+    }
+    for (unsigned k = 0; k < FEATURES; k++)
+        digest ^= best[k] ? least[k] : 0;
+    talloc_free(tally);
+    return digest;
+}
+
+/* What the group's name is made of. A flood at one address is named by that, another by the campaign that it returns. */
+static uint64_t name_digest(const struct qs_judgement *j, uint32_t g)
+{
+    const struct qs_work *w = &j->work->work;
+    const struct qs_group *group = &j->group[g];
+    const uint32_t *member = j->member + group->first;
+    uint32_t kind = j->work->group[g].label % GROUP_KINDS;
+    uint64_t digest = 0;
+    if (kind == OF_FLOOD && j->work->group[g].crowd.victims == 1)
+        digest = qs_name_digest(qs_sym_span(w->scan->strings, qs_first_recipient(&w->scan->messages[member[0]])));
+    if (!digest && (kind == OF_FLOOD || kind == OF_CAMPAIGN))
+        digest = feature_digest(w, member, group->count);
+    if (!digest)
+        digest = w->scan->messages[group->sample].digest;
+    return qs_mix64(digest + kind);
+}
+
+static void name_group(struct qs_judgement *j, uint32_t g)
+{
+    const struct qs_work *w = &j->work->work;
+    struct qs_group *group = &j->group[g];
+    uint32_t label = j->work->group[g].label, kind = label % GROUP_KINDS;
+    if (kind == OF_CLUSTER || kind == OF_VOUCHED) {
+        const struct qs_cluster *cluster = &w->clusters->item[label / GROUP_KINDS];
+        bool first = kind == OF_VOUCHED ? group->count * 2 > cluster->count : group->count * 2 >= cluster->count;
+        if (first) {
+            memcpy(group->name, cluster->name, sizeof group->name);
+            return;
+        }
+    }
+    snprintf(group->name, sizeof group->name, "C-%08x", (unsigned)(name_digest(j, g) >> 32));
+}
+
+/* Equal names (rare: 32 bits) are told apart by their samples' queue IDs. */
+static bool part_names(struct qs_judgement *j)
+{
+    struct qs_table *names = qs_table_new(NULL, j->group_count);
+    bool ok = names != NULL;
+    for (uint32_t g = 0; ok && g < j->group_count; g++) {
+        struct qs_group *group = &j->group[g];
+        uint32_t *at = qs_table_at(names, qs_name_digest(qs_span_of(group->name)), g);
+        ok = at != NULL;
+        if (ok && *at != g) {
+            uint64_t digest = qs_name_digest(qs_span_of(j->work->work.scan->messages[group->sample].id));
+            snprintf(group->name, sizeof group->name, "C-%08x", (unsigned)(qs_mix64(digest) >> 32));
+        }
+    }
+    talloc_free(names);
+    return ok;
+}
+
+struct rank {
+    uint32_t count, old;
+    const char *name;
+    const char *sample;
+};
+
+static int by_size(const void *a, const void *b)
+{
+    const struct rank *x = a, *y = b;
+    if (x->count != y->count)
+        return x->count > y->count ? -1 : 1;
+    int names = strcmp(x->name, y->name);
+    return names ? names : strcmp(x->sample, y->sample);
+}
+
+/* Largest first, then by name. */
+static bool sort_groups(struct qs_judgement *j)
+{
+    struct qs_judge *p = j->work;
+    TALLOC_CTX *scratch = talloc_new(NULL);
+    uint32_t n = j->group_count;
+    struct rank *rank = talloc_array(scratch, struct rank, n + 1);
+    uint32_t *place = talloc_array(scratch, uint32_t, n + 1);
+    struct qs_group *group = talloc_array(j, struct qs_group, n + 1);
+    struct group_work *work = talloc_array(p, struct group_work, n + 1);
+    bool ok = rank && place && group && work;
+    for (uint32_t g = 0; ok && g < n; g++)
+        rank[g] = (struct rank){j->group[g].count, g, j->group[g].name, p->work.scan->messages[j->group[g].sample].id};
+    if (ok)
+        qsort(rank, n, sizeof *rank, by_size);
+    for (uint32_t g = 0; ok && g < n; g++) {
+        group[g] = j->group[rank[g].old];
+        work[g] = p->group[rank[g].old];
+        place[rank[g].old] = g;
+    }
+    for (uint32_t i = 0; ok && i < p->work.scan->count; i++)
+        if (j->group_of[i] != QS_NO_CLUSTER)
+            j->group_of[i] = place[j->group_of[i]];
+    if (ok) {
+        talloc_free(j->group);
+        talloc_free(p->group);
+        j->group = group;
+        p->group = work;
+    }
+    talloc_free(scratch);
+    return ok;
+}
+
+static void weigh_group(const struct qs_work *w, const struct qs_crowd *crowd, bool notices, struct qs_sum *sum)
+{
+    if (notices)
+        qs_weigh_notices(w, crowd, sum);
     else
-        qs_weigh_crowd(&p->work, &p->crowd[g], sum);
+        qs_weigh_crowd(w, crowd, sum);
 }
 
 static enum qs_verdict verdict_of(const struct qs_sum *sum, bool notice, bool alone)
@@ -149,77 +361,125 @@ static enum qs_verdict verdict_of(const struct qs_sum *sum, bool notice, bool al
     return sum->score <= legit ? QS_LEGIT : QS_UNSURE;
 }
 
-static bool measure_groups(struct qs_judgement *j)
+static bool describe_group(struct qs_judgement *j, uint32_t g)
 {
     struct qs_judge *p = j->work;
-    p->crowd = talloc_array(p, struct qs_crowd, j->group_count + 1);
-    if (!p->crowd)
+    struct qs_group *group = &j->group[g];
+    struct qs_crowd *c = &p->group[g].crowd;
+    const uint32_t *member = j->member + group->first;
+    bool notices = is_notice(&p->work, member[0]);
+    if (!qs_measure(&p->work, member, group->count, c))
         return false;
-    for (uint32_t g = 0; g < j->group_count; g++) {
-        struct qs_group *group = &j->group[g];
-        const uint32_t *member = j->member + group->first;
-        struct qs_sum sum = {0};
-        struct qs_crowd *c = &p->crowd[g];
-        if (!qs_measure(&p->work, member, group->count, c))
-            return false;
-        bool notice = p->work.fact[member[0]].bits & QS_F_NOTICE;
-        snprintf(group->name, sizeof group->name, "C-%08x", g);
-        group->senders = c->senders;
-        group->clients = c->clients;
-        group->recipients = c->recipients;
-        group->oldest = c->oldest;
-        group->newest = c->newest;
-        group->bytes = c->bytes;
-        group->sample = member[0];
-        weigh_group(j, g, &sum);
-        group->score = (float)sum.score;
-        group->verdict = (uint8_t)verdict_of(&sum, notice, false);
-    }
-    return true;
+    group->sample = member[0];
+    for (uint32_t k = 1; k < group->count; k++)
+        if (is_before(p->work.scan, member[k], group->sample))
+            group->sample = member[k];
+    group->senders = c->senders;
+    group->clients = c->clients;
+    group->recipients = c->recipients;
+    group->oldest = c->oldest;
+    group->newest = c->newest;
+    group->bytes = c->bytes;
+    weigh_group(&p->work, c, notices, &p->group[g].sum);
+    group->score = (float)p->group[g].sum.score;
+    group->verdict = (uint8_t)verdict_of(&p->group[g].sum, notices, false);
+    group->cause = (uint8_t)qs_cause_of(&p->work, c, group->sample, (enum qs_verdict)group->verdict);
+    name_group(j, g);
+    return qs_culprit_of(j, &p->work, c, member, group->count, &group->culprit);
 }
 
-static bool weigh_one(const struct qs_judgement *j, uint32_t i, struct qs_sum *sum)
+static bool make_groups(struct qs_judgement *j)
+{
+    uint32_t *start, n = j->work->work.scan->count;
+    if (!number_groups(j) || !qs_sort_by(j, j->group_of, n, j->group_count, &start, &j->member))
+        return false;
+    for (uint32_t g = 0; g < j->group_count; g++) {
+        j->group[g].first = start[g];
+        j->group[g].count = start[g + 1] - start[g];
+        if (!describe_group(j, g))
+            return false;
+    }
+    talloc_free(start);
+    return part_names(j) && sort_groups(j);
+}
+
+/* --- messages -------------------------------------------------------------------------------------------------------- */
+
+/* The message's sum; with sum->parent set, in words. *crowd is its group's, or its own when it stands alone. */
+static bool weigh_one(const struct qs_judgement *j, uint32_t i, struct qs_sum *sum, struct qs_crowd *crowd)
 {
     const struct qs_judge *p = j->work;
-    const struct qs_work *w = &p->work;
-    struct qs_crowd one;
     uint32_t g = j->group_of[i];
-    const struct qs_crowd *crowd = &one;
-    bool notice = w->fact[i].bits & QS_F_NOTICE;
-    if (g == QS_NO_CLUSTER) {
-        if (!qs_measure(w, &i, 1, &one))
-            return false;
-        if (notice)
-            qs_weigh_notices(w, &one, sum);
-        else
-            qs_weigh_crowd(w, &one, sum);
-    } else {
-        crowd = &p->crowd[g];
-        weigh_group(j, g, sum);
-    }
-    if (notice)
-        qs_weigh_notice(w, crowd, i, sum);
+    bool notice = is_notice(&p->work, i);
+    if (g == QS_NO_CLUSTER && !qs_measure(&p->work, &i, 1, crowd))
+        return false;
+    if (g != QS_NO_CLUSTER)
+        *crowd = p->group[g].crowd;
+    if (g != QS_NO_CLUSTER && !sum->parent)
+        *sum = p->group[g].sum;
     else
-        qs_weigh_message(w, crowd, i, sum);
+        weigh_group(&p->work, crowd, notice, sum);
+    if (notice)
+        qs_weigh_notice(&p->work, crowd, i, sum);
+    else
+        qs_weigh_message(&p->work, crowd, i, sum);
     return true;
 }
 
 static bool judge_messages(struct qs_judgement *j)
 {
     const struct qs_work *w = &j->work->work;
+    struct qs_crowd crowd;
     for (uint32_t i = 0; i < w->scan->count; i++) {
         struct qs_sum sum = {0};
-        if (!weigh_one(j, i, &sum))
+        if (!weigh_one(j, i, &sum, &crowd))
             return false;
-        bool notice = w->fact[i].bits & QS_F_NOTICE;
-        bool alone = j->group_of[i] == QS_NO_CLUSTER && !(notice && w->campaigns->of[i] != QS_NONE && w->bad[w->campaigns->of[i]]);
-        enum qs_verdict v = verdict_of(&sum, notice, alone);
-        j->of[i] = (struct qs_finding){(uint8_t)v, 0, (float)sum.score};
+        bool alone = j->group_of[i] == QS_NO_CLUSTER && !(w->fact[i].bits & QS_F_RETURNS_STORM);
+        enum qs_verdict v = verdict_of(&sum, is_notice(w, i), alone);
+        j->of[i] = (struct qs_finding){(uint8_t)v, (uint8_t)qs_cause_of(w, &crowd, i, v), (float)sum.score};
         j->total[v]++;
         j->bytes[v] += w->scan->messages[i].size;
     }
     return true;
 }
+
+static bool judge_all(struct qs_judgement *j, const struct qs_site *site)
+{
+    struct qs_judge *p = j->work;
+    struct qs_work *w = &p->work;
+    uint32_t n = w->scan->count ? w->scan->count : 1;
+    if (!(j->of = talloc_zero_array(j, struct qs_finding, n)) || !(j->group_of = talloc_array(j, uint32_t, n)) ||
+        !(w->census = qs_census_new(p)) || !(w->known = qs_know_site(p, w->scan, site)))
+        return false;
+    j->site = w->known->site;
+    if (!(w->fact = qs_make_facts(p, w->scan, w->known)) ||
+        !(w->campaigns = qs_find_campaigns(p, w->scan, w->clusters, w->fact)) ||
+        !(w->bad = talloc_zero_array(p, uint8_t, w->campaigns->count + 1)) || !learn_usual_volume(w) || !judge_campaigns(w))
+        return false;
+    qs_adopt_stragglers(w->campaigns, w->scan, w->fact, w->bad);
+    return (w->notices = qs_join_notices(p, w->scan, w->fact, w->campaigns, w->bad)) && make_groups(j) && judge_messages(j);
+}
+
+enum qs_status qs_judge(TALLOC_CTX *parent, const struct qs_scan *scan, const struct qs_clusters *clusters,
+                        const struct qs_site *site, int64_t now, struct qs_judgement **out, struct qs_error *err)
+{
+    (void)now;
+    struct qs_judgement *j = talloc_zero(NULL, struct qs_judgement);
+    struct qs_judge *p = j ? talloc_zero(j, struct qs_judge) : NULL;
+    if (p) {
+        j->work = p;
+        p->work.scan = scan;
+        p->work.clusters = clusters;
+        if (judge_all(j, site)) {
+            *out = talloc_steal(parent, j);
+            return QS_OK;
+        }
+    }
+    talloc_free(j);
+    return qs_fail(err, QS_NOMEM, "out of memory");
+}
+
+/* --- why ------------------------------------------------------------------------------------------------------------- */
 
 static int by_weight(const void *a, const void *b)
 {
@@ -248,53 +508,18 @@ static enum qs_status hand_over(TALLOC_CTX *parent, struct qs_sum *sum, bool ok,
 enum qs_status qs_explain_message(TALLOC_CTX *parent, const struct qs_judgement *j, uint32_t message,
                                   struct qs_evidence **list, size_t *count, struct qs_error *err)
 {
+    struct qs_crowd crowd;
     struct qs_sum sum = {.parent = talloc_new(NULL)};
-    bool ok = sum.parent && weigh_one(j, message, &sum);
+    bool ok = sum.parent && weigh_one(j, message, &sum, &crowd);
     return hand_over(parent, &sum, ok, list, count, err);
 }
 
 enum qs_status qs_explain_group(TALLOC_CTX *parent, const struct qs_judgement *j, uint32_t group,
                                 struct qs_evidence **list, size_t *count, struct qs_error *err)
 {
+    const struct qs_work *w = &j->work->work;
     struct qs_sum sum = {.parent = talloc_new(NULL)};
     if (sum.parent)
-        weigh_group(j, group, &sum);
+        weigh_group(w, &j->work->group[group].crowd, is_notice(w, j->member[j->group[group].first]), &sum);
     return hand_over(parent, &sum, sum.parent != NULL, list, count, err);
-}
-
-enum qs_status qs_judge(TALLOC_CTX *parent, const struct qs_scan *scan, const struct qs_clusters *clusters,
-                        const struct qs_site *site, int64_t now, struct qs_judgement **out, struct qs_error *err)
-{
-    (void)now;
-    struct qs_judgement *j = talloc_zero(NULL, struct qs_judgement);
-    TALLOC_CTX *scratch = talloc_new(j);
-    struct qs_judge *p = scratch ? talloc_zero(j, struct qs_judge) : NULL;
-    if (!p)
-        goto fail;
-    uint32_t n = scan->count ? scan->count : 1;
-    struct qs_work *w = &p->work;
-    j->work = p;
-    w->scan = scan;
-    w->clusters = clusters;
-    w->others_median = 1;
-    j->of = talloc_zero_array(j, struct qs_finding, n);
-    j->member = talloc_array(j, uint32_t, n);
-    j->group_of = talloc_array(j, uint32_t, n);
-    w->census = qs_census_new(p);
-    if (!j->of || !j->member || !j->group_of || !w->census || !(w->known = qs_know_site(p, scan, site)))
-        goto fail;
-    j->site = w->known->site;
-    if (!(w->fact = qs_make_facts(p, scan, w->known)) ||
-        !(w->campaigns = qs_find_campaigns(p, scan, clusters, w->known, w->fact)) ||
-        !(w->bad = talloc_zero_array(p, uint8_t, w->campaigns->count + 1)) || !judge_campaigns(w, scratch))
-        goto fail;
-    qs_adopt_stragglers(w->campaigns, scan, w->fact, w->bad);
-    if (!(w->notices = qs_join_notices(p, scan, w->known, w->fact, w->campaigns, w->bad)) || !make_groups(j, w) || !measure_groups(j) || !judge_messages(j))
-        goto fail;
-    talloc_free(scratch);
-    *out = talloc_steal(parent, j);
-    return QS_OK;
-fail:
-    talloc_free(j);
-    return qs_fail(err, QS_NOMEM, "out of memory");
 }
