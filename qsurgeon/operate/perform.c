@@ -276,7 +276,11 @@ static enum qs_status reverse_all(struct qs_fs *fs, const struct qs_move *moves,
         switch (m->kind) {
         case QS_STEP_MOVE: status = reverse_move(fs, m, at_once, err); break;
         case QS_STEP_TIMES: status = reverse_times(fs, m, err); break;
-        case QS_STEP_BYTE: status = reverse_byte(fs, m, err); break;
+        case QS_STEP_BYTE:
+            status = reverse_byte(fs, m, err);
+            if (status == QS_DATA && at_once)
+                status = QS_OK;         /* it is neither: that is why it was not edited */
+            break;
         case QS_STEP_CREATE: status = qs_fs_unlink(fs, m->to, err); break;
         }
         if (status != QS_OK || m != live || !lock_bytes || !has_inode(fs, live->from, live->inode))

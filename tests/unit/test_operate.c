@@ -1,0 +1,379 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Plans, archives, journals and the file operations, on directories made here. */
+#include "unit.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "../../qsurgeon/operate/fsops.h"
+#include "../../qsurgeon/operate/journal.h"
+#include "../../qsurgeon/operate/perform.h"
+#include "qsurgeon/archive.h"
+#include "qsurgeon/plan.h"
+
+static char place[64];
+static struct qs_error err;
+
+static int setup(void **state)
+{
+    snprintf(place, sizeof place, "/tmp/qsurgeon-unit.XXXXXX");
+    return root_setup(state) != 0 || !mkdtemp(place) ? -1 : 0;
+}
+
+static int teardown(void **state)
+{
+    char command[100];
+    snprintf(command, sizeof command, "rm -rf %s", place);
+    return (system(command) != 0) | root_teardown(state);
+}
+
+static const char *in_place(const char *name)
+{
+    static char paths[4][200];
+    static unsigned next;
+    char *to = paths[next++ % 4];
+    snprintf(to, sizeof paths[0], "%s/%s", place, name);
+    return to;
+}
+
+static void put(const char *path, const void *data, size_t size)
+{
+    FILE *file = fopen(path, "we");
+    assert_non_null(file);
+    assert_int_equal(fwrite(data, 1, size, file), size);
+    assert_int_equal(fclose(file), 0);
+}
+
+static char *get(const char *path, size_t *size)
+{
+    FILE *file = fopen(path, "re");
+    assert_non_null(file);
+    char *data = talloc_size(root, 1 << 20);
+    *size = fread(data, 1, 1 << 20, file);
+    fclose(file);
+    return data;
+}
+
+static bool there(const char *name)
+{
+    struct stat st;
+    return lstat(in_place(name), &st) == 0;
+}
+
+/* --- file operations ------------------------------------------------------------------------------------------------- */
+
+static void test_fsops(void **state)
+{
+    (void)state;
+    struct qs_fs *fs = NULL, *second = NULL;
+    struct stat st;
+    assert_int_equal(mkdir(in_place("q"), 0700), 0);
+    assert_int_equal(mkdir(in_place("q/a"), 0700), 0);
+    put(in_place("q/a/one"), "one", 3);
+    put(in_place("q/a/two"), "two", 3);
+    assert_int_equal(symlink("a", in_place("q/link")), 0);
+    assert_int_equal(symlink("one", in_place("q/a/sym")), 0);
+    assert_int_equal(qs_fs_open(root, in_place("q"), &fs, &err), QS_OK);
+    assert_int_equal(qs_fs_open(root, in_place("q"), &second, &err), QS_BUSY);
+    static const char *const names[] = {"", ".", "..", "a/b", "lock", "../x"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        assert_int_equal(qs_fs_run(fs, names[i], &err), QS_DATA);
+    assert_int_equal(qs_fs_move(fs, "a/one", "@/a/one", &err), QS_DATA);    /* no run yet */
+    assert_int_equal(qs_fs_run(fs, "run", &err), QS_OK);
+    static const char *const paths[] = {"../x", "/etc/passwd", "a//one", "a/./one", "a/../a/one", "a/", "@/../x", "@/", ""};
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
+        assert_int_equal(qs_fs_stat(fs, paths[i], &st, &err), QS_DATA);
+        assert_int_equal(qs_fs_move(fs, "a/one", paths[i], &err), QS_DATA);
+    }
+    assert_int_not_equal(qs_fs_stat(fs, "link/one", &st, &err), QS_OK);     /* no link is followed */
+    int fd = -1;
+    assert_int_not_equal(qs_fs_file(fs, "a/sym", O_RDONLY, &fd, &err), QS_OK);
+    assert_int_equal(qs_fs_move(fs, "a/one", "a/two", &err), QS_DATA);      /* never replaces */
+    assert_int_equal(qs_fs_move(fs, "a/none", "a/three", &err), QS_GONE);
+    assert_int_equal(qs_fs_move(fs, "a/one", "@/a/one", &err), QS_OK);
+    assert_true(there("q/.qsurgeon/run/a/one"));
+    assert_int_equal(qs_fs_byte(fs, "@/a/one", 0, 'x', 'y', &err), QS_DATA);
+    assert_int_equal(qs_fs_byte(fs, "@/a/one", 9, 'x', 'y', &err), QS_DATA);
+    assert_int_equal(qs_fs_byte(fs, "@/a/one", 0, 'o', 'O', &err), QS_OK);
+    assert_int_equal(qs_fs_unlink(fs, "a/two", &err), QS_DATA);             /* nothing outside the run directory */
+    assert_int_equal(qs_fs_rmdir(fs, "a", &err), QS_DATA);
+    assert_int_equal(qs_fs_wipe(fs, "a/", &err), QS_DATA);
+    assert_int_equal(qs_fs_stat(fs, "a/two", &st, &err), QS_OK);
+    assert_int_equal(qs_fs_create(fs, "a/new", QS_SPAN("x"), &st, true, &err), QS_DATA);
+    assert_int_equal(qs_fs_create(fs, "@/new/x", QS_SPAN("x"), &st, true, &err), QS_OK);
+    assert_int_equal(qs_fs_create(fs, "@/new/x", QS_SPAN("x"), &st, true, &err), QS_DATA);
+    assert_int_equal(qs_fs_wipe(fs, "@/new/", &err), QS_OK);
+    assert_false(there("q/.qsurgeon/run/new/x"));
+    assert_int_equal(qs_fs_prune_run(fs, &err), QS_OK);
+    assert_false(there("q/.qsurgeon/run/new"));
+    assert_true(there("q/.qsurgeon/run/a/one"));                            /* full ones stay */
+    assert_int_equal(qs_fs_sync(fs, &err), QS_OK);
+    talloc_free(fs);
+}
+
+static void test_new_file(void **state)
+{
+    (void)state;
+    struct qs_fs_new file, other;
+    put(in_place(".plan.new"), "left by a crash", 15);
+    assert_int_equal(qs_fs_new_begin(in_place("plan"), &file, &err), QS_OK);
+    assert_int_equal(qs_fs_new_begin(in_place("plan"), &other, &err), QS_BUSY);     /* being written */
+    assert_int_equal(qs_fs_new_forget(in_place("plan"), &err), QS_BUSY);
+    assert_int_equal(qs_fs_new_finish(&file, &err), QS_OK);
+    assert_int_equal(qs_fs_new_begin(in_place("plan"), &other, &err), QS_USAGE);
+    put(in_place(".more.new"), "left by a crash", 15);
+    assert_int_equal(qs_fs_new_forget(in_place("more"), &err), QS_OK);
+    assert_int_equal(qs_fs_new_forget(in_place("more"), &err), QS_OK);
+    assert_false(there(".more.new"));
+    assert_int_equal(qs_fs_new_begin(in_place("nowhere/plan"), &other, &err), QS_IO);
+}
+
+/* --- moves ------------------------------------------------------------------------------------------------------------ */
+
+static void test_perform(void **state)
+{
+    (void)state;
+    struct qs_fs *fs = NULL;
+    struct qs_move *moves = NULL;
+    struct stat st, now;
+    bool intact = false;
+    assert_int_equal(mkdir(in_place("p"), 0700), 0);
+    assert_int_equal(mkdir(in_place("p/d"), 0700), 0);
+    put(in_place("p/d/m"), "RRR", 3);
+    assert_int_equal(qs_fs_open(root, in_place("p"), &fs, &err), QS_OK);
+    assert_int_equal(qs_fs_run(fs, "run", &err), QS_OK);
+    assert_int_equal(qs_fs_stat(fs, "d/m", &st, &err), QS_OK);
+    struct qs_step steps[] = {
+        {.kind = QS_STEP_MOVE, .from = "d/m", .to = "@/d/m"},
+        {.kind = QS_STEP_TIMES, .from = "@/d/m", .time = QS_TIME_AS_BEFORE},
+        {.kind = QS_STEP_BYTE, .from = "@/d/m", .offset = 1, .expect = 'R', .byte = '/'},
+        {.kind = QS_STEP_BYTE, .from = "@/d/m", .offset = 2, .expect = 'R', .byte = '/'},
+        {.kind = QS_STEP_MOVE, .from = "d/log", .to = "@/d/log", .optional = true, .log = true},
+        {.kind = QS_STEP_TIMES, .from = "@/d/m", .time = QS_TIME_AS_BEFORE},
+        {.kind = QS_STEP_MOVE, .from = "@/d/m", .to = "d/m"},
+    };
+    enum { STEPS = sizeof steps / sizeof *steps };
+    assert_int_equal(qs_moves_prepare(root, fs, steps, STEPS, &st, &moves, &err), QS_OK);
+    assert_int_equal(qs_moves_perform(fs, moves, STEPS, QS_LOCK_AFTER_CLAIM, &intact, &err), QS_OK);
+    size_t size;
+    assert_memory_equal(get(in_place("p/d/m"), &size), "R//", 3);
+    for (unsigned again = 0; again < 3; again++) {      /* reversing twice is reversing once */
+        assert_int_equal(qs_moves_reverse(fs, moves, STEPS, QS_LOCK_AFTER_CLAIM, &err), QS_OK);
+        assert_memory_equal(get(in_place("p/d/m"), &size), "RRR", 3);
+        assert_int_equal(qs_fs_stat(fs, "d/m", &now, &err), QS_OK);
+        assert_true(now.st_ino == st.st_ino && now.st_mtim.tv_nsec == st.st_mtim.tv_nsec);
+    }
+    /* reversing from every point at which it may have stopped */
+    for (size_t stop = 0; stop <= STEPS; stop++) {
+        if (stop > 0)
+            assert_int_equal(rename(in_place("p/d/m"), in_place("p/.qsurgeon/run/d/m")), 0);
+        if (stop > 2)
+            assert_int_equal(qs_fs_byte(fs, "@/d/m", 1, 'R', '/', &err), QS_OK);
+        if (stop > 3)
+            assert_int_equal(qs_fs_byte(fs, "@/d/m", 2, 'R', '/', &err), QS_OK);
+        if (stop == STEPS)
+            assert_int_equal(rename(in_place("p/.qsurgeon/run/d/m"), in_place("p/d/m")), 0);
+        assert_int_equal(qs_moves_reverse(fs, moves, STEPS, QS_LOCK_AFTER_CLAIM, &err), QS_OK);
+        assert_memory_equal(get(in_place("p/d/m"), &size), "RRR", 3);
+    }
+    /* a step in the middle that cannot be done: what was done is reversed */
+    moves[3].expect = 'X';
+    assert_int_equal(qs_moves_perform(fs, moves, STEPS, QS_LOCK_AFTER_CLAIM, &intact, &err), QS_DATA);
+    assert_true(intact);
+    assert_memory_equal(get(in_place("p/d/m"), &size), "RRR", 3);
+    /* another message of the same name is given back */
+    assert_int_equal(rename(in_place("p/d/m"), in_place("p/d/kept")), 0);
+    put(in_place("p/d/m"), "other", 5);
+    assert_int_equal(qs_moves_perform(fs, moves, STEPS, QS_LOCK_AFTER_CLAIM, &intact, &err), QS_DATA);
+    assert_true(intact && there("p/d/m") && !there("p/.qsurgeon/run/d/m"));
+    assert_int_equal(unlink(in_place("p/d/m")), 0);
+    assert_int_equal(qs_moves_perform(fs, moves, STEPS, QS_LOCK_AFTER_CLAIM, &intact, &err), QS_GONE);
+    assert_true(intact);
+    assert_int_equal(qs_moves_reverse(fs, moves, STEPS, QS_LOCK_AFTER_CLAIM, &err), QS_GONE);
+    /* to where undo puts it, not to where it was */
+    assert_int_equal(rename(in_place("p/d/kept"), in_place("p/d/m")), 0);
+    struct qs_step hold = {.kind = QS_STEP_MOVE, .from = "d/m", .to = "d/held", .back = "d/back"};
+    struct qs_move *one = NULL;
+    assert_int_equal(qs_moves_prepare(root, fs, &hold, 1, &st, &one, &err), QS_OK);
+    assert_int_equal(qs_moves_reverse(fs, one, 1, QS_LOCK_AFTER_CLAIM, &err), QS_OK);      /* never moved */
+    assert_true(there("p/d/m"));
+    assert_int_equal(qs_moves_perform(fs, one, 1, QS_LOCK_NONE, &intact, &err), QS_OK);
+    for (unsigned again = 0; again < 2; again++)
+        assert_int_equal(qs_moves_reverse(fs, one, 1, QS_LOCK_AFTER_CLAIM, &err), QS_OK);
+    assert_true(there("p/d/back") && !there("p/d/m") && !there("p/d/held"));
+    talloc_free(fs);
+    talloc_free(moves);
+    talloc_free(one);
+    talloc_free_children(root);
+}
+
+/* --- plans and journals ----------------------------------------------------------------------------------------------- */
+
+static struct qs_plan_item items[] = {
+    {.id = "3F702E66109", .queue_name = "deferred", .path = "deferred/3/3F702E66109", .reason = "storm newsletter C-1",
+     .inode = 17, .size = 300, .digest = 0xfedcba9876543210u, .arrival = 1700000000},
+    {.id = "3E58CE66108", .queue_name = "hold", .path = "hold/3E58CE66108", .reason = "legit", .inode = 18, .size = 400},
+};
+
+static struct qs_plan plan_of(void)
+{
+    return (struct qs_plan){.host = "h\"ost", .mta = "postfix", .instance = "postfix", .queue_dir = "/q", .tool = "1",
+                            .words = "--sender x", .made = 1, .action = QS_ACT_PURGE, .items = items, .count = 2, .bytes = 700};
+}
+
+static void test_plan(void **state)
+{
+    (void)state;
+    struct qs_plan plan = plan_of(), *read = NULL;
+    assert_int_equal(qs_plan_write(&plan, in_place("a.plan"), &err), QS_OK);
+    assert_int_equal(qs_plan_write(&plan, in_place("a.plan"), &err), QS_USAGE);
+    assert_int_equal(qs_plan_read(root, in_place("a.plan"), false, &read, &err), QS_OK);
+    assert_string_equal(read->host, plan.host);
+    assert_true(read->count == 2 && read->items[0].digest == items[0].digest && read->items[1].inode == 18);
+    talloc_free(read);
+    size_t size = 0, refused = 0;
+    char *data = get(in_place("a.plan"), &size);
+    for (size_t cut = 0; cut < size; cut++) {
+        put(in_place("cut.plan"), data, cut);
+        assert_int_equal(qs_plan_read(root, in_place("cut.plan"), false, &read, &err), QS_DATA);
+        assert_int_equal(qs_plan_read(root, in_place("cut.plan"), true, &read, &err), QS_DATA);
+    }
+    for (size_t at = 0; at < size; at++) {      /* any changed byte */
+        char old = data[at];
+        data[at] = (char)(old ^ 0x01);
+        put(in_place("cut.plan"), data, size);
+        assert_int_equal(qs_plan_read(root, in_place("cut.plan"), false, &read, &err), QS_DATA);
+        if (qs_plan_read(root, in_place("cut.plan"), true, &read, &err) == QS_OK)
+            talloc_free(read);
+        data[at] = old;
+        refused++;
+    }
+    assert_true(refused > 500);
+    items[1].path = "hold/../x";
+    assert_int_equal(qs_plan_write(&plan, in_place("b.plan"), &err), QS_DATA);
+    items[1].path = "hold/3E58CE66108";
+    talloc_free_children(root);
+}
+
+static void test_journal(void **state)
+{
+    (void)state;
+    struct qs_journal *journal = NULL;
+    struct qs_past *past = NULL;
+    struct qs_move moves[] = {
+        {.kind = QS_STEP_MOVE, .from = "active/A", .to = "@/active/A", .back = "deferred/A", .inode = 5},
+        {.kind = QS_STEP_MOVE, .optional = true, .log = true, .from = "defer/A", .to = "@/defer/A"},
+        {.kind = QS_STEP_TIMES, .from = "@/active/A", .before = {{1, 2}, {3, 4}}, .time = -5},
+        {.kind = QS_STEP_BYTE, .from = "@/active/A", .offset = 7, .expect = 'R', .byte = '/'},
+    };
+    assert_int_equal(qs_journal_read(root, place, 2, &past, &err), QS_OK);      /* none yet */
+    talloc_free(past);
+    assert_int_equal(qs_journal_open(root, place, &journal, &err), QS_OK);
+    assert_int_equal(qs_journal_moves(journal, 1, moves, 4, &err), QS_OK);
+    assert_int_equal(qs_journal_outcome(journal, 1, false, QS_DONE, "", &err), QS_OK);
+    assert_int_equal(qs_journal_archive(journal, "/a \"b\"", &err), QS_OK);
+    assert_int_equal(qs_journal_outcome(journal, 1, true, QS_LEFT_BUSY, "lock\xff", &err), QS_OK);
+    assert_int_equal(qs_journal_mark(journal, "undoing", &err), QS_OK);
+    talloc_free(journal);
+    assert_int_equal(qs_journal_read(root, place, 2, &past, &err), QS_OK);
+    const struct qs_record *r = &past->of[1];
+    assert_true(!past->of[0].moves && r->count == 4 && r->has_outcome && r->outcome == QS_DONE && !r->settled);
+    assert_true(past->undoing && !past->undone && !past->end && !past->archived);
+    assert_string_equal(past->archive, "/a \"b\"");
+    assert_string_equal(r->moves[0].back, "deferred/A");
+    assert_true(r->moves[1].log && r->moves[1].optional && !r->moves[0].log && r->moves[0].inode == 5);
+    assert_true(r->moves[2].time == -5 && r->moves[2].before[1].tv_nsec == 4 && r->moves[3].offset == 7 && r->moves[3].byte == '/');
+    talloc_free(past);
+    size_t size = 0;
+    char *data = get(in_place("journal.jsonl"), &size);
+    for (size_t cut = 0; cut <= size; cut++) {      /* a crash cuts it off anywhere: what is whole counts */
+        put(in_place("journal.jsonl"), data, cut);
+        assert_int_equal(qs_journal_read(root, place, 2, &past, &err), QS_OK);
+        talloc_free(past);
+    }
+    static const char *const hostile[] = {
+        "{\"n\":2,\"moves\":[]}\n", "{\"n\":0,\"moves\":[{\"k\":\"move\",\"f\":\"/etc/x\",\"t\":\"a\"}]}\n",
+        "{\"n\":0,\"moves\":[{\"k\":\"move\",\"f\":\"a\",\"t\":\"../a\"}]}\n", "{\"n\":0,\"moves\":[{\"k\":\"burn\",\"f\":\"a\"}]}\n",
+        "{\"n\":0,\"moves\":[{\"k\":\"move\",\"f\":\"a\",\"t\":\"b\",\"bk\":\"/x\"}]}\n", "{\"n\":-1}\n", "{\"n\":\"x\"}\n",
+    };
+    for (size_t i = 0; i < sizeof hostile / sizeof *hostile; i++) {
+        put(in_place("journal.jsonl"), hostile[i], strlen(hostile[i]));
+        assert_int_equal(qs_journal_read(root, place, 2, &past, &err), QS_DATA);
+    }
+    talloc_free_children(root);
+}
+
+/* --- archives --------------------------------------------------------------------------------------------------------- */
+
+static unsigned read_all(const char *path, enum qs_status *last)
+{
+    struct qs_archive_reader *reader = NULL;
+    struct qs_archived *m = NULL;
+    unsigned count = 0;
+    *last = qs_archive_open(root, path, 1 << 20, &reader, &err);
+    while (*last == QS_OK && (*last = qs_archive_next(reader, &m, &err)) == QS_OK) {
+        assert_string_equal(m->id, items[count].id);        /* whatever is given is right */
+        assert_int_equal(m->count, 2);
+        assert_string_equal(m->files[0].name, items[count].path);
+        assert_memory_equal(m->files[0].data.ptr, "message", 7);
+        assert_memory_equal(m->files[1].data.ptr, "log", 3);
+        count++;
+    }
+    talloc_free(reader);
+    return count;
+}
+
+static void test_archive(void **state)
+{
+    (void)state;
+    struct qs_plan plan = plan_of();
+    struct qs_archive_writer *writer = NULL;
+    uint64_t messages = 0, bytes = 0;
+    enum qs_status last = QS_OK;
+    put(in_place("m"), "message", 7);
+    put(in_place("l"), "log", 3);
+    assert_int_equal(qs_archive_create(root, in_place("x.tar.zst"), &plan, &writer, &err), QS_OK);
+    for (unsigned i = 0; i < 2; i++) {
+        struct qs_archive_source files[] = {{items[i].path, open(in_place("m"), O_RDONLY)}, {"defer/x", open(in_place("l"), O_RDONLY)}};
+        assert_int_equal(qs_archive_add(writer, &items[i], files, 2, &err), QS_OK);
+        close(files[0].fd);
+        close(files[1].fd);
+    }
+    assert_int_equal(qs_archive_finish(writer, &err), QS_OK);
+    talloc_free(writer);
+    assert_int_equal(qs_archive_create(root, in_place("x.tar.zst"), &plan, &writer, &err), QS_USAGE);
+    assert_int_equal(qs_archive_verify(in_place("x.tar.zst"), &messages, &bytes, &err), QS_OK);
+    assert_true(messages == 2 && bytes == 20);
+    size_t size = 0;
+    char *data = get(in_place("x.tar.zst"), &size);
+    for (size_t cut = 0; cut < size; cut++) {
+        put(in_place("y.tar.zst"), data, cut);
+        assert_int_not_equal(qs_archive_verify(in_place("y.tar.zst"), &messages, &bytes, &err), QS_OK);
+        (void)read_all(in_place("y.tar.zst"), &last);
+    }
+    for (size_t at = 0; at < size; at++) {
+        char old = data[at];
+        data[at] = (char)(old ^ 0x10);
+        put(in_place("y.tar.zst"), data, size);
+        (void)read_all(in_place("y.tar.zst"), &last);       /* damaged, or the change was of no account; never wrong */
+        data[at] = old;
+    }
+    /* given up: no temporary file stays */
+    assert_int_equal(qs_archive_create(root, in_place("z.tar.zst"), &plan, &writer, &err), QS_OK);
+    talloc_free(writer);
+    assert_false(there("z.tar.zst") || there(".z.tar.zst.new"));
+    put(in_place("empty"), "", 0);
+    assert_int_equal(qs_archive_verify(in_place("empty"), &messages, &bytes, &err), QS_DATA);
+    talloc_free_children(root);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_fsops), cmocka_unit_test(test_new_file), cmocka_unit_test(test_perform),
+        cmocka_unit_test(test_plan), cmocka_unit_test(test_journal), cmocka_unit_test(test_archive),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
