@@ -61,7 +61,7 @@ static const struct {
     [RETURNED_STORM] = {QS_FAM_CONTENT, "returned-mail-is-storm-in-this-queue", 4.0},
     [LOOPING] = {QS_FAM_LOOP, "passed-this-host-again-and-again", 2.0},
     /* for */
-    [ONE_SOURCE] = {QS_FAM_LEGITIMACY, "each-sender-from-its-own-source", -4.0},
+    [ONE_SOURCE] = {QS_FAM_LEGITIMACY, "each-sender-from-its-own-source", -6.0},
     [LINKS_HOME] = {QS_FAM_LEGITIMACY, "links-to-the-sender's-own-site", -2.5},
     [LOGIN_INSIDE] = {QS_FAM_LEGITIMACY, "login-from-our-network", -3.0},
     [FEW_RECIPIENTS] = {QS_FAM_LEGITIMACY, "few-recipients", -2.0},
@@ -211,7 +211,7 @@ static void weigh_for(const struct qs_crowd *c, struct qs_sum *sum)
         add(sum, LISTED, share(c->listed, c->count), "%u messages name one list", c->listed);
     if (!account && c->sender_orgs) {
         double each = share(c->count, c->sender_orgs), routes = share(c->routes, c->sender_orgs);
-        add(sum, ONE_SOURCE, believed * fmin(1, (each - 1) / 3) * (1.25 - routes / 4),
+        add(sum, ONE_SOURCE, believed * fmin(1, (each - 1) / 2) * (1.25 - routes / 4),
             "%u sender domain%s, each from its own source", c->sender_orgs, c->sender_orgs == 1 ? "" : "s");
         add(sum, INSIDE, c->sender_orgs == 1 ? share(c->inside, c->count) : 0, "%d %% from inside", percent(c->inside, c->count));
     }

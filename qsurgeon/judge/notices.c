@@ -9,7 +9,7 @@
 
 #include "judge.h"
 
-enum { FLOOD_LEAST = 20, WORD_LEAST = 4, USUAL_PART = 20, MANY_ODD = 5, STRANGE_ENOUGH = 2, OUTWEIGHS = 4, HEAVY = 3, SHARE = 10 };
+enum { FLOOD_LEAST = 50, WORD_LEAST = 4, USUAL_PART = 20, MANY_ODD = 5, STRANGE_ENOUGH = 2, OUTWEIGHS = 4, HEAVY = 3, SHARE = 10 };
 
 struct joiner {
     TALLOC_CTX *scratch;

@@ -14,6 +14,9 @@ enum {
 /* Bins with usual values, beyond three times those that an unrelated text shows by chance: with less a member is an
  * intruder; with more a stranger from the same kind of source is a straggler of the campaign, and with still more any. */
 static const float intruder = 4.0f, straggler = 6.0f, relative = 10.0f;
+/* Of the mean over the members of how frequent their values are: good messages may be alike among themselves and so make
+ * their own values usual, but those are still rare beside the campaign's. */
+static const float frequent_enough = 0.2f;
 
 struct qs_profile {
     uint64_t usual[QS_SKETCH_BINS][4];      /* a bit for each value */
@@ -44,30 +47,63 @@ bool qs_in_campaigns(const struct qs_scan *scan, const struct qs_fact *fact, uin
 }
 
 struct tally {
-    uint32_t count[QS_SKETCH_BINS][256];    /* all zero between two uses */
+    uint32_t count[QS_SKETCH_BINS][256];    /* members of a campaign that show this value in this bin */
 };
 
-static void make_profile(const struct qs_scan *scan, const struct qs_fact *fact, const uint32_t *member, uint32_t count,
-                         struct tally *tally, struct qs_profile *out)
+static const struct qs_sketch *sketch_of(const struct qs_scan *scan, const struct qs_fact *fact, uint32_t message)
+{
+    return &qs_campaign_text(scan, fact, message)->sketch;
+}
+
+static void make_profile(const struct tally *tally, uint32_t count, struct qs_profile *out)
 {
     uint32_t need = count / USUAL_PART > USUAL_LEAST ? count / USUAL_PART : USUAL_LEAST, values = 0;
     memset(out, 0, sizeof *out);
-    for (uint32_t i = 0; i < count; i++) {
-        const struct qs_sketch *s = &qs_campaign_text(scan, fact, member[i])->sketch;
-        for (unsigned b = 0; b < QS_SKETCH_BINS; b++)
-            if (++tally->count[b][s->bin[b]] == need) {
-                out->usual[b][s->bin[b] / 64] |= UINT64_C(1) << s->bin[b] % 64;
+    for (unsigned b = 0; b < QS_SKETCH_BINS; b++)
+        for (unsigned v = 0; v < 256; v++)
+            if (tally->count[b][v] >= need) {
+                out->usual[b][v / 64] |= UINT64_C(1) << v % 64;
                 values++;
             }
-    }
-    memset(tally, 0, sizeof *tally);
     out->chance = (float)values / 256;
+}
+
+/* How frequent the message's values are in the campaign, summed over the bins, times its members. */
+static uint64_t frequency(const struct tally *tally, const struct qs_sketch *s)
+{
+    uint64_t sum = 0;
+    for (unsigned b = 0; b < QS_SKETCH_BINS; b++)
+        sum += tally->count[b][s->bin[b]];
+    return sum;
+}
+
+/* The profile of a campaign, and its intruders put out. */
+static void profile_one(struct qs_campaigns *campaigns, const struct qs_scan *scan, const struct qs_fact *fact,
+                        const uint32_t *member, uint32_t count, struct tally *tally, struct qs_profile *out)
+{
+    uint64_t all = 0;
+    memset(tally, 0, sizeof *tally);
+    for (uint32_t i = 0; i < count; i++) {
+        const struct qs_sketch *s = sketch_of(scan, fact, member[i]);
+        for (unsigned b = 0; b < QS_SKETCH_BINS; b++)
+            tally->count[b][s->bin[b]]++;
+    }
+    make_profile(tally, count, out);
+    for (unsigned b = 0; b < QS_SKETCH_BINS; b++)
+        for (unsigned v = 0; v < 256; v++)
+            all += (uint64_t)tally->count[b][v] * tally->count[b][v];
+    float least = frequent_enough * (float)all / (float)count;
+    for (uint32_t i = 0; i < count; i++) {
+        const struct qs_sketch *s = sketch_of(scan, fact, member[i]);
+        if (usual_bins(out, s) < intruder || (float)frequency(tally, s) < least)
+            campaigns->of[member[i]] = QS_NONE;
+    }
 }
 
 bool qs_make_profiles(struct qs_campaigns *campaigns, const struct qs_scan *scan, const struct qs_fact *fact)
 {
     TALLOC_CTX *scratch = talloc_new(NULL);
-    struct tally *tally = talloc_zero(scratch, struct tally);
+    struct tally *tally = talloc(scratch, struct tally);
     uint32_t *start, *member, large = 0;
     bool ok = tally && (campaigns->profile_of = talloc_array(campaigns, uint32_t, campaigns->count + 1)) &&
               qs_sort_by(scratch, campaigns->of, scan->count, campaigns->count, &start, &member);
@@ -77,11 +113,8 @@ bool qs_make_profiles(struct qs_campaigns *campaigns, const struct qs_scan *scan
     for (uint32_t c = 0; ok && c < campaigns->count; c++) {
         if (campaigns->profile_of[c] == QS_NONE)
             continue;
-        struct qs_profile *p = &campaigns->profile[campaigns->profile_of[c]];
-        make_profile(scan, fact, member + start[c], start[c + 1] - start[c], tally, p);
-        for (uint32_t i = start[c]; i < start[c + 1]; i++)
-            if (usual_bins(p, &qs_campaign_text(scan, fact, member[i])->sketch) < intruder)
-                campaigns->of[member[i]] = QS_NONE;
+        profile_one(campaigns, scan, fact, member + start[c], start[c + 1] - start[c], tally,
+                    &campaigns->profile[campaigns->profile_of[c]]);
     }
     talloc_free(scratch);
     return ok;
