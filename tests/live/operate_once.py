@@ -109,7 +109,7 @@ def main():
         words = random.choice(OPERATIONS)
         ids = [m["queue_id"] for m in here if random.random() < random.choice((0.05, 0.3, 0.8))]
         command = [*words, "--id", "-", "--include-legit", "--commit"]
-        if kills < KILLS and random.random() < 0.5:
+        if kills < KILLS and random.random() < 0.75:
             done = run(command, ids, random.uniform(0.3, 1.1) * duration)
             note(words, done)
             if done[0] == -signal.SIGKILL:
