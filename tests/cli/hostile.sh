@@ -92,6 +92,7 @@ import sys
 program, queue, name = sys.argv[1:]
 child, fd = pty.fork()
 if child == 0:
+    os.dup2(os.open("/dev/null", os.O_WRONLY), 2)   # a slow machine shows its progress there
     os.execv(program, [program, "--queue", queue, "show", "--raw", name])
 data = b""
 while True:

@@ -22,6 +22,7 @@ def show(arguments, environment=None, rows=24, columns=80):
     child, fd = pty.fork()
     if child == 0:
         os.environ.update(environment or {})
+        os.dup2(os.open("/dev/null", os.O_WRONLY), 2)   # a slow machine shows its progress there
         fcntl.ioctl(1, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         os.execv(program, [program, "--queue", queue, *arguments])
     data = b""
@@ -35,6 +36,8 @@ def show(arguments, environment=None, rows=24, columns=80):
         data += more
     os.close(fd)
     _, status = os.waitpid(child, 0)
+    # what stays on the screen: a slow machine shows a partial picture first and draws over it
+    data = re.sub(rb"(?s)^.*\x1b\[[0-9]+A\x1b\[J", b"", data)
     return data, os.waitstatus_to_exitcode(status)
 
 
