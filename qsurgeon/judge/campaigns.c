@@ -14,7 +14,7 @@
 #include "judge.h"
 
 enum {
-    SAMPLE = 768, ROUNDS = 8,
+    SAMPLE = 1024, ROUNDS = 8,
     PROTOTYPES = 16,                /* members that stand for a part */
     SCREEN = 4,                     /* of those that are compared first */
     HOSTS = 8,                      /* link hosts kept of a part */
@@ -141,7 +141,7 @@ static bool learn_trusted(struct finder *f, TALLOC_CTX *scratch)
 {
     f->trusted = qs_table_new(scratch, 1024);
     for (uint32_t i = 0; f->trusted && i < f->scan->count; i++)
-        for (unsigned u = 0; f->fact[i].bits & QS_F_VOUCHED && u < QS_URLS_KEPT && f->scan->messages[i].url[u]; u++)
+        for (unsigned u = 0; f->fact[i].bits & (QS_F_VOUCHED | QS_F_STEADY) && u < QS_URLS_KEPT && f->scan->messages[i].url[u]; u++)
             if (!qs_table_at(f->trusted, f->scan->messages[i].url[u], 1))
                 return false;
     return f->trusted != NULL;
@@ -383,7 +383,8 @@ struct sharing {
 /* Who sent the messages of each part, and how many of them sent two. */
 static bool count_clients(struct sharing *s)
 {
-    qsort(s->use, s->uses, sizeof *s->use, by_value);
+    if (s->uses)            /* else there is no array */
+        qsort(s->use, s->uses, sizeof *s->use, by_value);
     for (uint32_t i = 0, end; i < s->uses; i = end) {
         uint32_t own[CLIENT_PARTS], n = 0, client = (uint32_t)(s->use[i] >> 32);
         for (end = i; end < s->uses && (uint32_t)(s->use[end] >> 32) == client; end++)
