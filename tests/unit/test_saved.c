@@ -635,7 +635,8 @@ static void test_hostile_rows(void **state)
         {"UPDATE messages SET received = 256", "column received is out of range"},
         {"UPDATE messages SET text_size = 4294967296", "column text_size is out of range"},
         /* fingerprints */
-        {"DELETE FROM fingerprints WHERE message = 2", "fingerprints"},
+        {"DELETE FROM fingerprints WHERE message = 2", "fingerprints, row 3, column message"},
+        {"UPDATE fingerprints SET message = 9 WHERE message = 4", "fingerprints, row 5, column message"},
         {"INSERT INTO fingerprints SELECT 9, instance, flags, traits, structure, attachment, digest, "
          "message_id, in_reply_to, sketch, "
          "body_hash, shingles, words, urls FROM fingerprints LIMIT 1",
