@@ -99,6 +99,9 @@ static void count_bits(const struct qs_message *m, const struct qs_fact *f, stru
     out->nulls += (b & QS_F_NULL) != 0;
     out->own_sender += (b & QS_F_OWN_SENDER) != 0;
     out->to_others += (b & QS_F_TO_OTHERS) != 0;
+    out->html += (t & QS_T_HTML) != 0;
+    out->images += (t & QS_T_IMAGE) != 0;
+    out->attachments += (t & QS_T_ATTACHMENT) != 0;
     out->hidden += (t & QS_T_HIDDEN_TEXT) != 0;
     out->disguised += (t & (QS_T_ZERO_WIDTH | QS_T_HOMOGLYPH)) != 0;
     out->listed += (t & (QS_T_LIST_ID | QS_T_LIST_UNSUBSCRIBE | QS_T_PRECEDENCE_LIST | QS_T_PRECEDENCE_BULK)) != 0;
@@ -114,6 +117,7 @@ static void count_bits(const struct qs_message *m, const struct qs_fact *f, stru
     } else {
         out->outside++;
         out->vouched += (b & QS_F_VOUCHED) != 0;
+        out->steady += (b & QS_F_STEADY) != 0;
         out->no_name += (b & QS_F_NO_NAME) != 0;
         out->generic += (b & QS_F_GENERIC) != 0;
         out->bad_helo += (b & QS_F_BAD_HELO) != 0;

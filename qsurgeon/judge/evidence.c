@@ -10,6 +10,8 @@
 
 #include "judge.h"
 
+enum { SENDERS_BELIEVED = 8 };      /* sender domains up to which each may well have its own source */
+
 enum sign {
     PRIOR, SIMILAR, WORDINGS, HIDDEN, DISGUISED, LINKED,
     SENDER_DOMAINS, FORGED_LOCAL,
@@ -18,7 +20,7 @@ enum sign {
     ACCOUNT_SOURCES, ACCOUNT_VOLUME, SCRIPT,
     NOT_OURS, FALSE_TRACE, BOUNCING_STRANGERS, RETURNED_CAMPAIGN, RETURNED_STORM, RETURNED_SOURCES, REPORTERS,
     LOOPING,
-    ONE_SOURCE, LINKS_HOME, LOGIN_INSIDE, FEW_RECIPIENTS, LISTED, VOUCHED, INSIDE, ODD_ONE_OUT, THREAD, FROM_US, GENUINE, OTHER_SUBJECT, OTHER_RETURN,
+    ONE_SOURCE, LINKS_HOME, LOGIN_INSIDE, FEW_RECIPIENTS, LISTED, VOUCHED, INSIDE, ODD_ONE_OUT, ODD_BUILD, THREAD, FROM_US, GENUINE, OTHER_SUBJECT, OTHER_RETURN,
     SIGNS,
 };
 
@@ -69,6 +71,7 @@ static const struct {
     [VOUCHED] = {QS_FAM_LEGITIMACY, "sender's-own-mail-server", -6.0},
     [INSIDE] = {QS_FAM_LEGITIMACY, "our-own-host-in-its-own-name", -3.0},
     [ODD_ONE_OUT] = {QS_FAM_LEGITIMACY, "not-sent-like-the-rest", -8.0},
+    [ODD_BUILD] = {QS_FAM_LEGITIMACY, "not-built-like-the-rest", -6.0},
     [THREAD] = {QS_FAM_LEGITIMACY, "part-of-a-conversation", -5.0},
     [GENUINE] = {QS_FAM_LEGITIMACY, "report-to-the-true-sender", -8.0},
     [OTHER_SUBJECT] = {QS_FAM_LEGITIMACY, "tells-of-another-message", -8.0},
@@ -211,6 +214,8 @@ static void weigh_for(const struct qs_crowd *c, struct qs_sum *sum)
         add(sum, LISTED, share(c->listed, c->count), "%u messages name one list", c->listed);
     if (!account && c->sender_orgs) {
         double each = share(c->count, c->sender_orgs), routes = share(c->routes, c->sender_orgs);
+        if (c->sender_orgs > SENDERS_BELIEVED)
+            believed /= 1 + log2((double)c->sender_orgs / SENDERS_BELIEVED);
         add(sum, ONE_SOURCE, believed * fmin(1, (each - 1) / 2) * (1.25 - routes / 4),
             "%u sender domain%s, each from its own source", c->sender_orgs, c->sender_orgs == 1 ? "" : "s");
         add(sum, INSIDE, c->sender_orgs == 1 ? share(c->inside, c->count) : 0, "%d %% from inside", percent(c->inside, c->count));
@@ -227,6 +232,13 @@ void qs_weigh_crowd(const struct qs_work *work, const struct qs_crowd *crowd, st
     weigh_for(crowd, sum);
 }
 
+/* Nearly all of a large group have this part, or nearly none, and this message is one of the few others. */
+static bool deviates(const struct qs_crowd *c, uint32_t with, bool has)
+{
+    enum { LARGE = 50, ONE_IN = 100 };
+    return c->count >= LARGE && (has ? with : c->count - with) * ONE_IN <= c->count;
+}
+
 void qs_weigh_message(const struct qs_work *work, const struct qs_crowd *crowd, uint32_t message, struct qs_sum *sum)
 {
     const struct qs_fact *f = &work->fact[message];
@@ -234,10 +246,19 @@ void qs_weigh_message(const struct qs_work *work, const struct qs_crowd *crowd, 
         return;
     if ((f->bits & QS_F_VOUCHED) && share(crowd->vouched, crowd->count) < 0.2)
         add(sum, ODD_ONE_OUT, 1, "it comes from its sender's own mail server, the others do not");
+    else if ((f->bits & QS_F_STEADY) && share(crowd->steady, crowd->count) < 0.2)
+        add(sum, ODD_ONE_OUT, 1, "its sender's mail all comes from one source, the others' does not");
     else if ((f->bits & QS_F_INSIDE) && share(crowd->inside, crowd->count) < 0.2)
         add(sum, ODD_ONE_OUT, 1, "it comes from inside, the others do not");
     else if (crowd->origin && f->origin != crowd->origin)
         add(sum, ODD_ONE_OUT, 1, "another user sent it");
+    uint32_t t = work->scan->messages[message].traits;
+    if (deviates(crowd, crowd->html, t & QS_T_HTML))
+        add(sum, ODD_BUILD, 1, t & QS_T_HTML ? "it is HTML, the others are not" : "it is plain text, the others are HTML");
+    else if (deviates(crowd, crowd->images, t & QS_T_IMAGE) || deviates(crowd, crowd->attachments, t & QS_T_ATTACHMENT))
+        add(sum, ODD_BUILD, 1, "it and the others do not have the same kinds of attachments");
+    else if (!(t & QS_T_HIDDEN_TEXT) && deviates(crowd, crowd->hidden, false))
+        add(sum, ODD_BUILD, 1, "the others hide text, it does not");
 }
 
 /* --- notices --------------------------------------------------------------------------------------------------------- */

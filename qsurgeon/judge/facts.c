@@ -328,6 +328,33 @@ static bool vouch_sources(const struct qs_scan *scan, struct qs_fact *fact)
     return ok;
 }
 
+/* Organisations that send several messages, and all from one source, as botnets do not: they forge whom they like. */
+static bool find_steady(const struct qs_scan *scan, struct qs_fact *fact)
+{
+    enum { SEVERAL = 3 };
+    const uint32_t no = QS_F_NULL | QS_F_INSIDE | QS_F_OWN_SENDER;
+    struct qs_table *source = qs_table_new(NULL, 1024), *count = qs_table_new(NULL, 1024);
+    bool ok = source && count;
+    for (uint32_t i = 0; ok && i < scan->count; i++) {
+        if (fact[i].bits & no)
+            continue;
+        uint32_t *from = qs_table_at(source, fact[i].sender_org, fact[i].source);
+        uint32_t *n = qs_table_at(count, fact[i].sender_org, 0);
+        ok = from && n;
+        if (ok && *from != fact[i].source)
+            *from = 0;              /* several sources */
+        if (ok)
+            ++*n;
+    }
+    for (uint32_t i = 0; ok && i < scan->count; i++)
+        if (!(fact[i].bits & no) && qs_table_get(count, fact[i].sender_org, 0) >= SEVERAL &&
+            qs_table_get(source, fact[i].sender_org, 0) == fact[i].source)
+            fact[i].bits |= QS_F_STEADY;
+    talloc_free(source);
+    talloc_free(count);
+    return ok;
+}
+
 static bool has_recipient(const struct qs_message *m, qs_sym address)
 {
     for (uint32_t r = 0; r < m->recipient_count && r < RECIPIENTS_LOOKED_AT; r++)
@@ -373,7 +400,7 @@ struct qs_fact *qs_make_facts(TALLOC_CTX *parent, const struct qs_scan *scan, st
         return NULL;
     for (uint32_t i = 0; i < scan->count; i++)
         fill(known, scan, &scan->messages[i], &fact[i]);
-    bool ok = vouch_sources(scan, fact) && vouch_threads(scan, fact) && learn_outside(known, scan);
+    bool ok = vouch_sources(scan, fact) && find_steady(scan, fact) && vouch_threads(scan, fact) && learn_outside(known, scan);
     for (uint32_t i = 0; ok && i < scan->count; i++)
         if ((fact[i].bits & QS_F_NOTICE) && scan->messages[i].returned)
             trace(known, scan, &scan->messages[i], &fact[i]);

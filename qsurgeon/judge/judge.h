@@ -69,6 +69,7 @@ enum qs_fact_bit {
     QS_F_PASSED = 1u << 17,         /* the returned message passed this host ... */
     QS_F_FROM_US = 1u << 18,        /* ... and came from a client or user of ours */
     QS_F_FALSE_TRACE = 1u << 19,    /* the returned message has a Received field in our name that is forged */
+    QS_F_STEADY = 1u << 24,         /* the sender's organisation has several messages here, all from one source */
     QS_F_RETURNS_STORM = 1u << 23,  /* the returned message is of a convicted campaign, or of a client that sent such */
     QS_F_OTHER_MESSAGE = 1u << 22,  /* a notice that returns nothing and whose subject is unlike those of its flood */
     QS_F_RETURNS_DUBIOUS = 1u << 21,    /* the returned message came from a client without a name, or of an access network */
@@ -177,9 +178,10 @@ struct qs_crowd {
     uint32_t senders, sender_orgs, sources, clients, recipients;   /* distinct */
     uint32_t routes;                /* distinct pairs of sender organisation and source */
     uint32_t outside;               /* messages from strangers: not inside; the next ones count among them */
-    uint32_t vouched, no_name, generic, bad_helo, forged, relayed, to_host;
+    uint32_t vouched, steady, no_name, generic, bad_helo, forged, relayed, to_host;
     uint32_t links_home;            /* from inside, with a link to the From address's organisation or to ours */
     uint32_t inside, authenticated, local, own_clients, own_sender, nulls, to_others;
+    uint32_t html, images, attachments;
     uint32_t hidden, disguised, listed, lists_one, scripts, replies;
     uint32_t top_link, top_origin, origin_nets;
     uint32_t origin;                /* when it has more than half */
