@@ -69,7 +69,7 @@ if [ "$sanitized" = yes ]; then
     echo "# unit tests"
     run_ctest gcc-asan
     QSURGEON=$builds/gcc-asan/qsurgeon/cli/qsurgeon
-    export QSURGEON
+    export QSURGEON QSURGEON_PLAIN="$builds/clang/qsurgeon/cli/qsurgeon"
     if [ -x "$QSURGEON" ]; then
         echo "# live tests"
         # two at a time: they wait for mail servers as much as they compute
