@@ -5,8 +5,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <sqlite3.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -401,8 +403,7 @@ static void test_readable_by_sqlite(void **state)
     (void)unlink(path);
 }
 
-/* --- where it is written
- * -------------------------------------------------------------------------------------------- */
+/* --- where it is written -------------------------------------------------------------------------------- */
 
 static char *file_text(const char *path)
 {
@@ -487,13 +488,32 @@ static void test_target(void **state)
     talloc_free(view);
 }
 
-/* --- hostile files
- * ---------------------------------------------------------------------------------------------------- */
+/* A full disk: an error, nothing left behind, and the old file as it was. */
+static void test_no_room(void **state)
+{
+    struct qs_view *view = sample();
+    struct qs_error err = {""};
+    char *path = in_dir("full.db");
+    struct rlimit kept, small;
+    (void)state;
+    put(path, "precious", 8);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &kept), 0);
+    small = kept;
+    small.rlim_cur = 8192;
+    void (*handler)(int) = signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+    enum qs_status status = qs_save(view, path, true, &err);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &kept), 0);
+    (void)signal(SIGXFSZ, handler);
+    assert_int_equal(status, QS_IO);
+    assert_non_null(strstr(err.text, "full.db"));
+    assert_string_equal(file_text(path), "precious");
+    nothing_but("full.db ");
+    (void)unlink(path);
+    talloc_free(view);
+}
 
-struct refusal {
-    struct qs_scan *scan;
-    struct qs_site *site;
-};
+/* --- hostile files -------------------------------------------------------------------------------------- */
 
 /* Loads what must not load, and sees that nothing changed. */
 static enum qs_status load_fails(const char *path, struct qs_error *err)
@@ -930,6 +950,7 @@ int main(void)
         cmocka_unit_test(test_site),
         cmocka_unit_test(test_readable_by_sqlite),
         cmocka_unit_test(test_target),
+        cmocka_unit_test(test_no_room),
         cmocka_unit_test(test_not_ours),
         cmocka_unit_test(test_hostile_rows),
         cmocka_unit_test(test_odd_rows),
