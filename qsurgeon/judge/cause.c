@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a verdict is due to, and who is to blame: words for the admin, taken from what a group shows. Changes no verdict. */
-#include <stdio.h>
+#include <string.h>
 
 #include "judge.h"
 
@@ -73,7 +73,9 @@ bool qs_culprit_of(TALLOC_CTX *parent, const struct qs_work *work, const struct 
             m = &work->scan->messages[member[k]];
     if (!m || work->fact[member[0]].bits & QS_F_NOTICE)
         return true;
-    const char *script = qs_sym_str(strings, m->script);
+    const char *script = qs_sym_str(strings, m->script), *name = script + strspn(script, "0123456789");
+    if (*name == ':')               /* PHP writes "uid:file" */
+        script = name + 1;
     if (m->sasl_username)
         *out = talloc_asprintf(parent, "user %s", qs_sym_str(strings, m->sasl_username));
     else if (m->local_uid >= 0)

@@ -15,8 +15,8 @@ enum {
  * intruder; with more a stranger from the same kind of source is a straggler of the campaign, and with still more any. */
 static const float intruder = 4.0f, straggler = 6.0f, relative = 10.0f;
 /* Of the mean over the members of how frequent their values are: good messages may be alike among themselves and so make
- * their own values usual, but those are still rare beside the campaign's. */
-static const float frequent_enough = 0.2f;
+ * their own values usual, but those are still rare beside the campaign's. More is asked of who comes from a proper host. */
+static const float frequent_enough = 0.2f, frequent_if_proper = 0.35f;
 
 struct qs_profile {
     uint64_t usual[QS_SKETCH_BINS][4];      /* a bit for each value */
@@ -92,10 +92,11 @@ static void profile_one(struct qs_campaigns *campaigns, const struct qs_scan *sc
     for (unsigned b = 0; b < QS_SKETCH_BINS; b++)
         for (unsigned v = 0; v < 256; v++)
             all += (uint64_t)tally->count[b][v] * tally->count[b][v];
-    float least = frequent_enough * (float)all / (float)count;
+    float mean = (float)all / (float)count;
     for (uint32_t i = 0; i < count; i++) {
         const struct qs_sketch *s = sketch_of(scan, fact, member[i]);
-        if (usual_bins(out, s) < intruder || (float)frequency(tally, s) < least)
+        float enough = qs_is_dubious(fact[member[i]].bits) || qs_is_inside(fact[member[i]].bits) ? frequent_enough : frequent_if_proper;
+        if (usual_bins(out, s) < intruder || (float)frequency(tally, s) < enough * mean)
             campaigns->of[member[i]] = QS_NONE;
     }
 }
