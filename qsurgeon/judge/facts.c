@@ -97,14 +97,18 @@ uint32_t qs_subject_digest(struct qs_span subject)
 
 /* --- notices --------------------------------------------------------------------------------------------------------- */
 
+/* Mail with a null sender is a notice when it returns a message or comes from a proper host. From elsewhere the form alone
+ * proves nothing: see resolve_doubtful(). */
+static bool is_doubtful(const struct qs_message *m, const struct qs_fact *f)
+{
+    return !m->sender && !m->returned && f->bits & (QS_F_GENERIC | QS_F_NO_NAME);
+}
+
 static bool is_notice(const struct qs_message *m, const struct qs_fact *f)
 {
-    const uint32_t answer = QS_T_DELIVERY_REPORT | QS_T_FEEDBACK_REPORT | QS_T_RETURNED | QS_T_AUTO_SUBMITTED |
-        QS_T_AUTO_REPLIED | QS_T_FROM_DAEMON | QS_T_BOUNCE_SUBJECT | QS_T_AUTOREPLY_SUBJECT | QS_T_CHALLENGE |
-        QS_T_VIRUS_NOTICE;
     uint32_t t = m->traits;
-    if (!m->sender)     /* mail in the form of a notice from an access network's customer is none without any sign of it */
-        return (t & answer) || !(f->bits & (QS_F_GENERIC | QS_F_NO_NAME));
+    if (!m->sender)
+        return !is_doubtful(m, f);
     bool daemon = (t & (QS_T_FROM_DAEMON | QS_T_BOUNCE_SUBJECT)) != 0;
     return (t & QS_T_AUTO_REPLIED) || ((t & QS_T_DELIVERY_REPORT) && daemon) ||
            ((t & QS_T_RETURNED) && (t & QS_T_FROM_DAEMON) && (t & QS_T_BOUNCE_SUBJECT)) ||
@@ -291,6 +295,14 @@ static uint32_t origin_of(const struct qs_scan *scan, const struct qs_message *m
     return 0;
 }
 
+static void set_notice(struct qs_fact *f)
+{
+    f->origin = 0;
+    f->bits |= QS_F_NOTICE;
+    if (f->bits & QS_F_INSIDE && !(f->bits & QS_F_AUTH))
+        f->bits |= QS_F_MADE_HERE;
+}
+
 static void fill(const struct qs_known *known, const struct qs_scan *scan, const struct qs_message *m, struct qs_fact *f)
 {
     struct qs_span sender = qs_sym_span(scan->strings, m->sender), domain = qs_domain_of(sender);
@@ -304,12 +316,29 @@ static void fill(const struct qs_known *known, const struct qs_scan *scan, const
     client_facts(known, scan, m, f);
     f->bits |= recipient_bits(known, scan, m);
     f->origin = origin_of(scan, m, f);
-    if (is_notice(m, f)) {
-        f->origin = 0;
-        f->bits |= QS_F_NOTICE;
-        if (f->bits & QS_F_INSIDE && !(f->bits & QS_F_AUTH))
-            f->bits |= QS_F_MADE_HERE;
+    if (is_notice(m, f))
+        set_notice(f);
+}
+
+/* What looks like a notice, from a client without a proper name, is one when its recipient gets others. */
+static bool resolve_doubtful(const struct qs_scan *scan, struct qs_fact *fact)
+{
+    enum { OTHERS = 5 };
+    struct qs_table *notices = qs_table_new(NULL, 256);
+    bool ok = notices != NULL;
+    for (uint32_t i = 0; ok && i < scan->count; i++) {
+        qs_sym to = fact[i].bits & QS_F_NOTICE ? qs_first_recipient(&scan->messages[i]) : 0;
+        uint32_t *n = to ? qs_table_at(notices, to, 0) : NULL;
+        ok = n || !to;
+        if (n)
+            ++*n;
     }
+    for (uint32_t i = 0; ok && i < scan->count; i++)
+        if (is_doubtful(&scan->messages[i], &fact[i]) && !(fact[i].bits & QS_F_INSIDE) &&
+            qs_table_get(notices, qs_first_recipient(&scan->messages[i]), 0) >= OTHERS)
+            set_notice(&fact[i]);
+    talloc_free(notices);
+    return ok;
 }
 
 /* An organisation that sends under its own name from a network vouches for its other mail from there. */
@@ -400,7 +429,7 @@ struct qs_fact *qs_make_facts(TALLOC_CTX *parent, const struct qs_scan *scan, st
         return NULL;
     for (uint32_t i = 0; i < scan->count; i++)
         fill(known, scan, &scan->messages[i], &fact[i]);
-    bool ok = vouch_sources(scan, fact) && find_steady(scan, fact) && vouch_threads(scan, fact) && learn_outside(known, scan);
+    bool ok = resolve_doubtful(scan, fact) && vouch_sources(scan, fact) && find_steady(scan, fact) && vouch_threads(scan, fact) && learn_outside(known, scan);
     for (uint32_t i = 0; ok && i < scan->count; i++)
         if ((fact[i].bits & QS_F_NOTICE) && scan->messages[i].returned)
             trace(known, scan, &scan->messages[i], &fact[i]);
