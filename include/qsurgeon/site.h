@@ -16,6 +16,13 @@ struct qs_site {
     size_t relay_count;
     char **networks;            /* trusted clients, CIDR (mynetworks) */
     size_t network_count;
+    /* from the site file alone */
+    char **trusted_relays;      /* CIDR: the filters and primaries that mail for us must come through */
+    size_t trusted_relay_count;
+    char **honeypots;           /* addresses that nobody may write to */
+    size_t honeypot_count;
+    char **good_senders;        /* addresses, or domains that begin with "@": never storm */
+    size_t good_sender_count;
 };
 
 /* An empty site under `parent`; NULL when memory is out. */

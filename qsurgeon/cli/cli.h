@@ -25,7 +25,7 @@ struct qs_command {
     const char *arguments;          /* "" or as in "ID|C-NAME..." */
     size_t least, most;             /* number of arguments; SIZE_MAX: any */
     bool selects;                   /* takes the options of a selection */
-    uint64_t options;               /* bit set of 1 << enum qs_option_id: its own */
+    qs_option_set options;          /* its own */
     const char *description;        /* for `help COMMAND`: lines, or "" */
     enum qs_status (*run)(struct qs_call *call, struct qs_error *err);
 };

@@ -60,7 +60,9 @@ enum qs_option_id {
     QS_OPT_STATE,
 };
 enum { QS_OPTIONS = QS_OPT_STATE + 1 };
-#define QS_OPTION(id) (UINT64_C(1) << (id))
+/* A set of options: more than 64 of them. */
+typedef unsigned __int128 qs_option_set;
+#define QS_OPTION(id) ((qs_option_set)1 << (id))
 
 struct qs_command;
 
