@@ -151,7 +151,7 @@ static enum qs_status unknown_command(const char *word, struct qs_error *err)
 
 struct parser {
     struct qs_options *options;
-    uint64_t used;                  /* bit set of options given */
+    qs_option_set used;             /* bit set of options given */
     struct qs_error *err;
 };
 
@@ -461,9 +461,9 @@ static enum qs_status take_word(struct parser *p, const char *word)
     return o->command ? QS_OK : unknown_command(word, p->err);
 }
 
-static uint64_t allowed(const struct qs_command *command)
+static qs_option_set allowed(const struct qs_command *command)
 {
-    uint64_t set = command->options;
+    qs_option_set set = command->options;
     for (unsigned o = 0; o < QS_OPTIONS; o++)
         if (table[o].group == WHERE || (table[o].group == SELECTION && command->selects))
             set |= QS_OPTION(o);
@@ -474,7 +474,7 @@ static enum qs_status check(const struct parser *p)
 {
     const struct qs_options *o = p->options;
     const struct qs_command *command = o->command;
-    uint64_t wrong = p->used & ~allowed(command);
+    qs_option_set wrong = p->used & ~allowed(command);
     for (unsigned id = 0; id < QS_OPTIONS; id++)
         if (wrong & QS_OPTION(id))
             return qs_fail(p->err, QS_USAGE, "--%s is no option of %s", table[id].name, command->name);
@@ -553,7 +553,7 @@ static void help_option(FILE *out, const struct option *o)
     fprintf(out, "  %-22s %s\n", words, o->help);
 }
 
-static void help_options(FILE *out, const char *title, enum option_group group, uint64_t set)
+static void help_options(FILE *out, const char *title, enum option_group group, qs_option_set set)
 {
     bool titled = false;
     for (unsigned o = 0; o < QS_OPTIONS; o++) {
