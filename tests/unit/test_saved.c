@@ -337,7 +337,8 @@ static void test_site(void **state)
          *nets[] = {"10.0.0.0/8"};
     int64_t taken;
     (void)state;
-    *given = (struct qs_site){"mx1.example", local, 2, relay, 1, nets, 1};
+    *given = (struct qs_site){.hostname = "mx1.example", .local_domains = local, .local_count = 2,
+                              .relay_domains = relay, .relay_count = 1, .networks = nets, .network_count = 1};
     view->judgement->site = given;
     view->host = NULL;                      /* then the MTA's name for the host stands */
     assert_int_equal(qs_save(view, path, false, &err), QS_OK);
