@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <talloc.h>
 
+#include "qsurgeon/status.h"
+
 /* Lists are talloc arrays of strings, children of the site; names in lower case without a final dot.
  * Everything may be empty: then the verdicts stand on the queue alone. */
 struct qs_site {
@@ -27,5 +29,12 @@ struct qs_site {
 
 /* An empty site under `parent`; NULL when memory is out. */
 struct qs_site *qs_site_new(TALLOC_CTX *parent);
+
+/* Adds what the INI file `path` says in its section [site] to *site: hostname, which replaces the one that is known, and
+ * the lists above by their names here, as words between commas and blanks, on indented lines as well, each list as often as
+ * one likes. Names and addresses are kept in lower case. A comment begins with ';', or with '#' at the begin of a line.
+ * QS_GONE: no such file. QS_CONFIG: unknown section or setting, or a value that is none; the text begins with file and
+ * line. QS_NOPERM, QS_IO, QS_NOMEM. After an error *site may have a part of it. Form: inih's README. */
+enum qs_status qs_site_read(struct qs_site *site, const char *path, struct qs_error *err) QS_MUST_CHECK;
 
 #endif

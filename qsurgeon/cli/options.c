@@ -69,6 +69,7 @@ static const struct option table[QS_OPTIONS] = {
     [QS_OPT_OUTPUT] = {"output", 0, "FILE", OWN, "the archive to write; otherwise in the run's directory"},
     [QS_OPT_EDITED] = {"edited", 0, NULL, OWN, "perform a plan that was changed by hand"},
     [QS_OPT_STATE] = {"state", 0, "DIR", WHERE, "where runs are kept; /var/lib/qsurgeon/MTA otherwise"},
+    [QS_OPT_SITE] = {"site", 0, "FILE", WHERE, "what this host serves and trusts; /etc/qsurgeon.conf otherwise"},
 };
 
 /* --- did you mean -------------------------------------------------------------------- */
@@ -385,6 +386,8 @@ static enum qs_status apply(struct parser *p, enum qs_option_id id, const char *
         return QS_OK;
     case QS_OPT_STATE:
         return set_once(p, name, value, &o->state);
+    case QS_OPT_SITE:
+        return set_once(p, name, value, &o->site);
     }
     return QS_OK;
 }

@@ -58,8 +58,9 @@ enum qs_option_id {
     QS_OPT_OUTPUT,
     QS_OPT_EDITED,
     QS_OPT_STATE,
+    QS_OPT_SITE,
 };
-enum { QS_OPTIONS = QS_OPT_STATE + 1 };
+enum { QS_OPTIONS = QS_OPT_SITE + 1 };
 /* A set of options: more than 64 of them. */
 typedef unsigned __int128 qs_option_set;
 #define QS_OPTION(id) ((qs_option_set)1 << (id))
@@ -69,7 +70,7 @@ struct qs_command;
 struct qs_options {
     const struct qs_command *command;
     bool help, version;
-    const char *mta, *queue_dir, *config;
+    const char *mta, *queue_dir, *config, *site;
     char **from; size_t from_count;
     unsigned threads, top;
     struct qs_selection *selection;

@@ -9,6 +9,7 @@
 
 #include "qsurgeon/format.h"
 
+static const char default_site[] = "/etc/qsurgeon.conf";
 static const double progress_after = 1.0, progress_every = 0.25, picture_after = 1.5;
 
 static double seconds_now(void)
@@ -115,6 +116,16 @@ static enum qs_status open_queues(struct qs_call *call, struct qs_session *sessi
     return status;
 }
 
+/* The site file adds to what the MTA says and goes before it. */
+static enum qs_status read_site_file(const struct qs_options *options, struct qs_site *site,
+                                     struct qs_error *err)
+{
+    enum qs_status status = qs_site_read(site, options->site ? options->site : default_site, err);
+    if (status == QS_GONE)
+        return options->site ? QS_CONFIG : QS_OK;
+    return status;
+}
+
 /* What could not be read for want of a privilege: said once, whatever the report shows of it. */
 static enum qs_status check_permission(struct qs_call *call, const struct qs_scan *scan, struct qs_error *err)
 {
@@ -163,8 +174,12 @@ enum qs_status qs_session_open(struct qs_call *call, bool detail, qs_picture pic
     session->view.now = time(NULL);
     if (call->options->from_count) {
         status = load_saved(call, session, site, err);
+        if (status == QS_OK)
+            status = read_site_file(call->options, site, err);
     } else {
         status = open_queues(call, session, site, err);
+        if (status == QS_OK)
+            status = read_site_file(call->options, site, err);
         if (status == QS_OK)
             status = read_all(call, session, site, &progress, picture, data, err);
         if (status == QS_OK)

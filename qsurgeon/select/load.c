@@ -710,9 +710,11 @@ static enum qs_status load_messages(struct loader *loader)
 static enum qs_status add_site(struct loader *loader, struct qs_site *site)
 {
     char ***list[QS_SITE_KINDS] = {&site->local_domains, &site->local_domains, &site->relay_domains,
-                                   &site->networks};
+                                   &site->networks, &site->trusted_relays, &site->honeypots,
+                                   &site->good_senders};
     size_t *count[QS_SITE_KINDS] = {&site->local_count, &site->local_count, &site->relay_count,
-                                    &site->network_count};
+                                    &site->network_count, &site->trusted_relay_count, &site->honeypot_count,
+                                    &site->good_sender_count};
     for (size_t k = 0; k < QS_SITE_KINDS; k++) {
         size_t room = *count[k] + loader->site_count[k] + (k == 1 ? loader->site_count[0] : 0);
         char **grown = talloc_realloc(site, *list[k], char *, (unsigned)room + 1);

@@ -248,9 +248,11 @@ static enum qs_status save_site(const struct qs_saved *file, const struct qs_sit
     if (site == NULL)
         return QS_OK;
     char *hostname = talloc_strdup(NULL, site->hostname != NULL ? site->hostname : "");
-    char *const *lists[QS_SITE_KINDS] = {&hostname, site->local_domains, site->relay_domains, site->networks};
+    char *const *lists[QS_SITE_KINDS] = {&hostname, site->local_domains, site->relay_domains, site->networks,
+                                         site->trusted_relays, site->honeypots, site->good_senders};
     size_t counts[QS_SITE_KINDS] = {site->hostname != NULL, site->local_count, site->relay_count,
-                                    site->network_count};
+                                    site->network_count, site->trusted_relay_count, site->honeypot_count,
+                                    site->good_sender_count};
     sqlite3_int64 entry = 0;
     enum qs_status status =
         hostname != NULL ? prepare_insert(file, "site", 3, &statement) : no_memory(file->err);

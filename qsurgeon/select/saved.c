@@ -28,7 +28,8 @@ enum { EXTRAS = sizeof extras / sizeof extras[0] };
 _Static_assert((int)QS_SAVED_TABLES == (int)EXTRAS + (int)QS_TABLES - 1, "all but evidence is saved");
 _Static_assert((int)QS_BY_KEPT == 8, "the columns of `returned`");
 
-const char *const qs_site_kinds[QS_SITE_KINDS] = {"hostname", "local", "relay", "network"};
+const char *const qs_site_kinds[QS_SITE_KINDS] = {"hostname", "local", "relay", "network",
+                                                  "trusted", "honeypot", "good"};
 
 const char *qs_saved_table(unsigned table)
 {

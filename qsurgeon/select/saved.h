@@ -22,10 +22,10 @@ enum {
     QS_SAVED_FORMAT = 1, /* raise it when a table, a column or the meaning of a stored bit changes */
     QS_SAVED_TABLES = 9,
     QS_SAVED_URLS = 4 * QS_URLS_KEPT, /* bytes of a blob of link hosts */
-    QS_SITE_KINDS = 4,
+    QS_SITE_KINDS = 7,
 };
 
-/* Kinds of entries in `site`: hostname, local, relay, network. */
+/* Kinds of entries in `site`: the settings of a site in the order of qsurgeon/site.h. */
 extern const char *const qs_site_kinds[QS_SITE_KINDS];
 
 const char *qs_saved_table(unsigned table);

@@ -50,6 +50,13 @@ expect 0 "-V" -V
 has "-V says the version" "$out" "qsurgeon "
 expect 0 "version" version
 
+printf '[site]\nhostname = mx.example.org\n' > "$work/site"
+expect 0 "a site file" --queue "$queue" --site "$work/site" triage
+printf 'nonsense = 1\n' >> "$work/site"
+expect 78 "a wrong site file" --queue "$queue" --site "$work/site" triage
+has "a wrong site file, text" "$err" "site:3: unknown setting nonsense"
+expect 78 "no site file" --queue "$queue" --site "$work/nowhere" triage
+
 expect 69 "no queue" --queue "$work/nowhere" triage
 same "no queue, one line" "$(wc -l < "$work/err" | tr -d ' ')" 1
 mkdir "$work/empty"

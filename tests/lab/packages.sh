@@ -3,7 +3,7 @@
 # shellcheck shell=sh disable=SC2034
 
 build_packages="ninja-build cmake gcc libc6-dev pkg-config libarchive-dev libxxhash-dev libtalloc-dev libsqlite3-dev
-    libpcre2-dev libgmime-3.0-dev libjansson-dev libc-ares-dev libpsl-dev"
+    libpcre2-dev libgmime-3.0-dev libjansson-dev libc-ares-dev libpsl-dev libinih-dev"
 test_packages="clang libcmocka-dev postfix perl python3 m4 zstd procps"
 
 # install_packages NAME...: install those that are missing. Postfix neither starts nor gets a configuration of its own:

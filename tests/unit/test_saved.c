@@ -334,11 +334,14 @@ static void test_site(void **state)
     const struct qs_scan_options options = {0};
     struct qs_error err = {""};
     char *path = in_dir("site.db"), *local[] = {"example.org", "example.net"}, *relay[] = {"r.example"},
-         *nets[] = {"10.0.0.0/8"};
+         *nets[] = {"10.0.0.0/8"}, *trusted[] = {"192.0.2.0/24"}, *pots[] = {"trap@example.org"},
+         *good[] = {"@partner.example"};
     int64_t taken;
     (void)state;
     *given = (struct qs_site){.hostname = "mx1.example", .local_domains = local, .local_count = 2,
-                              .relay_domains = relay, .relay_count = 1, .networks = nets, .network_count = 1};
+                              .relay_domains = relay, .relay_count = 1, .networks = nets, .network_count = 1,
+                              .trusted_relays = trusted, .trusted_relay_count = 1, .honeypots = pots,
+                              .honeypot_count = 1, .good_senders = good, .good_sender_count = 1};
     view->judgement->site = given;
     view->host = NULL;                      /* then the MTA's name for the host stands */
     assert_int_equal(qs_save(view, path, false, &err), QS_OK);
@@ -351,6 +354,10 @@ static void test_site(void **state)
     assert_int_equal(site->relay_count, 1);
     assert_string_equal(site->relay_domains[0], "r.example");
     assert_string_equal(site->networks[0], "10.0.0.0/8");
+    assert_int_equal(site->trusted_relay_count + site->honeypot_count + site->good_sender_count, 3);
+    assert_string_equal(site->trusted_relays[0], "192.0.2.0/24");
+    assert_string_equal(site->honeypots[0], "trap@example.org");
+    assert_string_equal(site->good_senders[0], "@partner.example");
     site->hostname = talloc_strdup(site, "mx0.example");        /* the name of the second host is not lost */
     assert_int_equal(qs_load(scan, site, path, &taken, &err), QS_OK);
     assert_string_equal(site->hostname, "mx0.example");
