@@ -7,60 +7,10 @@
 #include "operating.h"
 #include "session.h"
 
-static enum qs_status make_wish(struct qs_call *call, const struct qs_session *session, enum qs_action action,
-                                struct qs_plan_wish *wish, struct qs_error *err)
-{
-    const struct qs_options *o = call->options;
-    *wish = (struct qs_plan_wish){
-        .action = action, .note = o->reason ? o->reason : "held by qsurgeon", .host = qs_operating_host(call->memory),
-        .words = o->all && qs_selection_all(o->selection) ? "everything" : qs_selection_words(call->memory, o->selection),
-        .after = o->keep ? QS_AFTER_KEEP : o->no_archive ? QS_AFTER_UNLINK : QS_AFTER_ARCHIVE,
-    };
-    if (!wish->host || !wish->words)
-        return qs_fail(err, QS_NOMEM, "out of memory");
-    if (action == QS_ACT_DEFER) {
-        if (o->defer_for <= 0)
-            return qs_fail(err, QS_USAGE, "defer needs --for TIME");
-        wish->until = session->view.now + o->defer_for;
-    }
-    return QS_OK;
-}
-
-static enum qs_status find_recipients(struct qs_call *call, const struct qs_session *session, struct qs_plan_wish *wish,
-                                      struct qs_error *err)
-{
-    if (call->options->selection->recipient_count == 0)
-        return qs_fail(err, QS_USAGE, "drop-recipients needs --recipient: those that match are taken off");
-    enum qs_status status = qs_select_recipients(call->memory, &session->view, call->options->selection, session->selected,
-                                                 &wish->drop, &wish->drop_count, err);
-    return status == QS_OK && wish->drop_count == 0
-        ? qs_fail(err, QS_USAGE, "nothing to do: no recipient that still waits matches") : status;
-}
-
-/* What was only unsure is taken when it was named. */
-static struct qs_guard guard_of(const struct qs_options *o)
-{
-    const struct qs_selection *s = o->selection;
-    return (struct qs_guard){
-        .max = o->max, .max_share = o->max_share, .include_legit = o->include_legit,
-        .unsure_named = s->ids_given || s->cluster_count > 0 || (s->verdicts & 1u << QS_UNSURE) != 0,
-    };
-}
-
-static uint8_t *everything(struct qs_call *call, const struct qs_session *session)
-{
-    uint32_t count = session->view.scan->count;
-    uint8_t *marks = talloc_array(call->memory, uint8_t, count ? count : 1);
-    for (uint32_t i = 0; marks && i < count; i++)
-        marks[i] = 1;
-    return marks;
-}
-
 static enum qs_status operate(struct qs_call *call, enum qs_action action, struct qs_error *err)
 {
     const struct qs_options *o = call->options;
     struct qs_session *session = NULL;
-    struct qs_plan_wish wish;
     struct qs_plan *plan = NULL;
     if (qs_selection_all(o->selection) && !o->all)
         return qs_fail(err, QS_USAGE, "%s needs a selection, such as --verdict storm,backscatter or --cluster C-...; --all is one",
@@ -68,15 +18,12 @@ static enum qs_status operate(struct qs_call *call, enum qs_action action, struc
     if (o->keep && (o->no_archive || o->output))
         return qs_fail(err, QS_USAGE, "--keep writes no archive: leave --no-archive and --output away");
     enum qs_status status = qs_session_open(call, true, NULL, NULL, &session, err);
-    if (status == QS_OK && !session->selected && !(session->selected = everything(call, session)))
+    struct qs_guard guard = qs_operating_guard(o);
+    uint8_t *marks = status == QS_OK ? qs_operating_marks(call, session) : NULL;
+    if (status == QS_OK && !marks)
         status = qs_fail(err, QS_NOMEM, "out of memory");
     if (status == QS_OK)
-        status = make_wish(call, session, action, &wish, err);
-    if (status == QS_OK && action == QS_ACT_DROP)
-        status = find_recipients(call, session, &wish, err);
-    struct qs_guard guard = guard_of(o);
-    if (status == QS_OK)
-        status = qs_plan_make(call->memory, &session->view, session->selected, &wish, &guard, &plan, err);
+        status = qs_operating_plan(call, session, action, marks, &guard, &plan, err);
     if (status == QS_OK && o->plan)
         status = qs_plan_write(plan, o->plan, err);
     if (status != QS_OK)

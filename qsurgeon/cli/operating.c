@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <grp.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -162,26 +163,132 @@ enum qs_status qs_operating_report(struct qs_call *call, const struct qs_run_res
                                : qs_report_result_text(call->out, result, verb, &call->style, err);
 }
 
-enum qs_status qs_operating_commit(struct qs_call *call, const struct qs_plan *plan, struct qs_error *err)
+enum qs_status qs_operating_start(struct qs_call *call, const struct qs_plan *plan, struct qs_operating *out,
+                                  struct qs_error *err)
+{
+    struct qs_operating start = {0};
+    enum qs_status status = qs_operating_open(call, plan->host, plan->mta, plan->queue_dir, plan->config, &start.instance,
+                                              &start.queue, err);
+    if (status == QS_OK)
+        status = qs_operating_begin(call, start.instance, start.queue, &start.how, err);
+    if (status == QS_OK)
+        *out = start;
+    return status;
+}
+
+bool qs_operating_stopped(void)
+{
+    return asked_to_stop;
+}
+
+/* Where the MTA had the messages in its hands already, their places there are not free yet. */
+static void tell_of_active(struct qs_call *call, const struct qs_plan *plan)
+{
+    uint32_t active = 0;
+    for (uint32_t i = 0; i < plan->count; i++)
+        active += strcmp(plan->items[i].queue_name, "active") == 0;
+    if (active && strcmp(plan->mta, "postfix") == 0 && (plan->action == QS_ACT_HOLD || plan->action == QS_ACT_PURGE))
+        fprintf(call->out, "%" PRIu32 " of them were in Postfix's active queue: it frees their places as it comes to them, or all "
+                "at once by `postfix reload`\n", active);
+}
+
+enum qs_status qs_operating_perform(struct qs_call *call, const struct qs_plan *plan, struct qs_operating *with,
+                                    struct qs_run_result **out, struct qs_error *err)
 {
     static const char *const verbs[QS_ACTIONS] = {
         [QS_ACT_HOLD] = "Put on hold", [QS_ACT_RELEASE] = "Released", [QS_ACT_PURGE] = "Purged", [QS_ACT_DEFER] = "Deferred",
         [QS_ACT_EXPEDITE] = "Expedited", [QS_ACT_REQUEUE] = "Requeued", [QS_ACT_DROP] = "Freed of recipients",
     };
-    struct qs_instance *instance = NULL;
-    struct qs_queue *queue = NULL;
-    struct qs_operate how;
     struct qs_run_result *result = NULL;
-    enum qs_status status = qs_operating_open(call, plan->host, plan->mta, plan->queue_dir, plan->config, &instance, &queue, err);
-    if (status == QS_OK)
-        status = qs_operating_begin(call, instance, queue, &how, err);
+    enum qs_status status = QS_OK;
+    if (!with->queue)
+        status = with->instance->format->open(call->memory, with->instance, &with->queue, err);
     if (status != QS_OK)
         return status;
-    enum qs_status applied = qs_apply(call->memory, plan, instance, queue, &how, &result, err);
+    enum qs_status applied = qs_apply(call->memory, plan, with->instance, with->queue, &with->how, &result, err);
+    talloc_free(with->queue);       /* it is listed once */
+    with->queue = NULL;
     if (result && result->run[0]) {
         status = qs_operating_report(call, result, verbs[plan->action], applied == QS_OK ? err : NULL);
+        if (!call->options->json && applied == QS_OK && result->count[QS_DONE])
+            tell_of_active(call, plan);
         if (!call->options->json && applied == QS_OK && result->count[QS_DONE] && plan->after != QS_AFTER_UNLINK)
             fprintf(call->out, "To undo it: %s undo %s\n", call->options->program, result->run);
     }
+    if (out)
+        *out = result;
     return applied != QS_OK ? applied : status;
+}
+
+enum qs_status qs_operating_commit(struct qs_call *call, const struct qs_plan *plan, struct qs_error *err)
+{
+    struct qs_operating with;
+    enum qs_status status = qs_operating_start(call, plan, &with, err);
+    return status == QS_OK ? qs_operating_perform(call, plan, &with, NULL, err) : status;
+}
+
+/* --- plans ------------------------------------------------------------------------------------------------------------ */
+
+static enum qs_status make_wish(struct qs_call *call, const struct qs_session *session, enum qs_action action,
+                                struct qs_plan_wish *wish, struct qs_error *err)
+{
+    const struct qs_options *o = call->options;
+    *wish = (struct qs_plan_wish){
+        .action = action, .note = o->reason ? o->reason : "held by qsurgeon", .host = qs_operating_host(call->memory),
+        .words = o->all && qs_selection_all(o->selection) ? "everything" : qs_selection_words(call->memory, o->selection),
+        .after = o->keep ? QS_AFTER_KEEP : o->no_archive ? QS_AFTER_UNLINK : QS_AFTER_ARCHIVE,
+    };
+    if (!wish->host || !wish->words)
+        return qs_fail(err, QS_NOMEM, "out of memory");
+    if (action == QS_ACT_DEFER) {
+        if (o->defer_for <= 0)
+            return qs_fail(err, QS_USAGE, "defer needs --for TIME");
+        wish->until = session->view.now + o->defer_for;
+    }
+    return QS_OK;
+}
+
+static enum qs_status find_recipients(struct qs_call *call, const struct qs_session *session, const uint8_t *selected,
+                                      struct qs_plan_wish *wish, struct qs_error *err)
+{
+    if (call->options->selection->recipient_count == 0)
+        return qs_fail(err, QS_USAGE, "drop-recipients needs --recipient: those that match are taken off");
+    enum qs_status status = qs_select_recipients(call->memory, &session->view, call->options->selection, selected,
+                                                 &wish->drop, &wish->drop_count, err);
+    return status == QS_OK && wish->drop_count == 0
+        ? qs_fail(err, QS_USAGE, "nothing to do: no recipient that still waits matches") : status;
+}
+
+/* What was only unsure is taken when it was named. */
+struct qs_guard qs_operating_guard(const struct qs_options *o)
+{
+    const struct qs_selection *s = o->selection;
+    return (struct qs_guard){
+        .max = o->max, .max_share = o->max_share, .include_legit = o->include_legit,
+        .unsure_named = s->ids_given || s->cluster_count > 0 || (s->verdicts & 1u << QS_UNSURE) != 0,
+    };
+}
+
+uint8_t *qs_operating_marks(struct qs_call *call, const struct qs_session *session)
+{
+    uint32_t count = session->view.scan->count;
+    uint8_t *marks = talloc_array(call->memory, uint8_t, count ? count : 1);
+    if (!marks)
+        return NULL;
+    if (session->selected)
+        memcpy(marks, session->selected, count);
+    else
+        memset(marks, 1, count);
+    return marks;
+}
+
+enum qs_status qs_operating_plan(struct qs_call *call, const struct qs_session *session, enum qs_action action,
+                                 const uint8_t *selected, const struct qs_guard *guard, struct qs_plan **out,
+                                 struct qs_error *err)
+{
+    struct qs_plan_wish wish;
+    enum qs_status status = make_wish(call, session, action, &wish, err);
+    if (status == QS_OK && action == QS_ACT_DROP)
+        status = find_recipients(call, session, selected, &wish, err);
+    return status == QS_OK ? qs_plan_make(call->memory, &session->view, selected, &wish, guard, out, err) : status;
 }

@@ -6,6 +6,7 @@
 #include "cli.h"
 #include "qsurgeon/apply.h"
 #include "qsurgeon/plan.h"
+#include "session.h"
 
 /* The queue that a plan or a run is of, opened afresh. QS_USAGE: it is of another host. */
 enum qs_status qs_operating_open(struct qs_call *call, const char *host, const char *mta, const char *queue_dir,
@@ -28,8 +29,38 @@ enum qs_status qs_operating_begin(struct qs_call *call, const struct qs_instance
 enum qs_status qs_operating_report(struct qs_call *call, const struct qs_run_result *result, const char *verb,
                                    struct qs_error *err) QS_MUST_CHECK;
 
-/* Performs the plan and reports. */
+/* What is needed for performing plans, one or several, on one queue. */
+struct qs_operating {
+    struct qs_instance *instance;
+    struct qs_queue *queue;             /* not listed yet; NULL: opened when it is needed */
+    struct qs_operate how;
+};
+
+/* The queue of the plan, and qs_operating_begin. */
+enum qs_status qs_operating_start(struct qs_call *call, const struct qs_plan *plan, struct qs_operating *out,
+                                  struct qs_error *err) QS_MUST_CHECK;
+
+/* Performs one plan and reports; *result may be NULL, and is where nothing was begun. `result` may be NULL. */
+enum qs_status qs_operating_perform(struct qs_call *call, const struct qs_plan *plan, struct qs_operating *with,
+                                    struct qs_run_result **result, struct qs_error *err) QS_MUST_CHECK;
+
+/* Has SIGINT or SIGTERM come since qs_operating_begin? */
+bool qs_operating_stopped(void);
+
+/* Both in one: performs the plan and reports. */
 enum qs_status qs_operating_commit(struct qs_call *call, const struct qs_plan *plan, struct qs_error *err) QS_MUST_CHECK;
+
+/* The plan for the marked messages of the session, as the options ask for it; what HOLD has for a reason and a due time, `drop`
+ * and so on are taken from there. */
+enum qs_status qs_operating_plan(struct qs_call *call, const struct qs_session *session, enum qs_action action,
+                                 const uint8_t *selected, const struct qs_guard *guard, struct qs_plan **out,
+                                 struct qs_error *err) QS_MUST_CHECK;
+
+/* The guards of the options. */
+struct qs_guard qs_operating_guard(const struct qs_options *options);
+
+/* The marks of the session, or all of them: an array under call->memory, NULL: out of memory. */
+uint8_t *qs_operating_marks(struct qs_call *call, const struct qs_session *session);
 
 /* This host's name, a child of parent. */
 char *qs_operating_host(TALLOC_CTX *parent);

@@ -62,46 +62,51 @@ static void advise(struct advisor *a, const char *why, char *command)
     a->list[a->count++] = (struct qs_advice){why, command};
 }
 
-/* The MTA's own command that takes the queue IDs on standard input; NULL: there is none for an offline copy.
- */
-static char *mta_command(TALLOC_CTX *parent, const struct qs_instance *instance, bool hold)
-{
-    if (!instance || !instance->config)
-        return NULL;
-    char *config = qs_shell_word(parent, instance->config);
-    if (!config)
-        return NULL;
-    if (strcmp(instance->format->name, "postfix") == 0)
-        return strcmp(config, "/etc/postfix") == 0
-            ? talloc_asprintf(parent, "postsuper %s -", hold ? "-h" : "-H")
-            : talloc_asprintf(parent, "postsuper -c %s %s -", config, hold ? "-h" : "-H");
-    /* sendmail matches IDs by -qI, as many as stand on its command line */
-    return talloc_asprintf(parent, "sed s/^/-qI/ | xargs -n 100 sendmail%s%s %s",
-                           strcmp(config, "/etc/mail/sendmail.cf") == 0 ? "" : " -C ",
-                           strcmp(config, "/etc/mail/sendmail.cf") == 0 ? "" : config,
-                           hold ? "-Qstorm" : "-qQ -Q");
-}
+/* What there is to do in one queue. */
+struct waiting {
+    uint64_t guilty, held, legit;       /* legit: not held */
+};
 
-/* One line for each queue of this machine that holds what is to be moved. */
-static void advise_move(struct advisor *a, const struct qs_view *view, const char *verdicts, bool hold)
+static void count_waiting(const struct qs_view *view, const uint8_t *selected, struct waiting *of)
 {
-    for (size_t q = 0; q < view->scan->queue_count; q++) {
-        const struct qs_instance *instance = view->scan->queues[q].instance;
-        char *command = mta_command(a->parent, instance, hold);
-        char *queue = instance ? qs_shell_word(a->parent, instance->queue_dir) : NULL;
-        bool several = view->scan->queue_count > 1;
-        if (!command || !queue)
+    for (uint32_t i = 0; i < view->scan->count; i++) {
+        const struct qs_message *m = &view->scan->messages[i];
+        enum qs_verdict verdict = (enum qs_verdict)view->judgement->of[i].verdict;
+        bool held = m->flags & QS_ENV_HELD;
+        if (!qs_is_selected(selected, i))
             continue;
-        advise(a, hold ? "hold it" : "let it go again",
-               talloc_asprintf(a->parent, "%s%s%s list --verdict %s%s --ids | %s", a->style->program,
-                               several ? " --queue " : "", several ? queue : "", verdicts,
-                               a->style->selection, command));
+        of[m->instance].guilty += guilty(verdict) && !held;
+        of[m->instance].held += guilty(verdict) && held;
+        of[m->instance].legit += verdict == QS_LEGIT && !held;
     }
 }
 
-enum qs_status qs_advise(TALLOC_CTX *parent, const struct qs_view *view, const struct qs_summary *summary,
-                         const struct qs_style *style, struct qs_advice **list, size_t *count,
-                         struct qs_error *err)
+/* One line for each queue of this machine that holds what is to be moved. An offline copy, for which no configuration is
+ * known, is not to be operated on. */
+static void advise_move(struct advisor *a, const struct qs_view *view, const uint8_t *selected, const char *verdicts, bool hold)
+{
+    struct waiting *of = talloc_zero_array(a->parent, struct waiting, (unsigned)view->scan->queue_count + 1);
+    if (!of) {
+        a->failed = true;
+        return;
+    }
+    count_waiting(view, selected, of);
+    for (size_t q = 0; q < view->scan->queue_count; q++) {
+        const struct qs_instance *instance = view->scan->queues[q].instance;
+        char *queue = instance ? qs_shell_word(a->parent, instance->queue_dir) : NULL;
+        bool several = view->scan->queue_count > 1, express = hold && of[q].legit;
+        if (!queue || !instance->config || !(hold ? of[q].guilty : of[q].held))
+            continue;
+        char *command = express ? talloc_strdup(a->parent, "express")
+                                : talloc_asprintf(a->parent, "%s --verdict %s", hold ? "hold" : "release", verdicts);
+        advise(a, express ? "park it, real mail first" : hold ? "hold it" : "let it go again",
+               command ? talloc_asprintf(a->parent, "%s%s%s %s%s --commit", a->style->program, several ? " --queue " : "",
+                                         several ? queue : "", command, a->style->selection) : NULL);
+    }
+}
+
+enum qs_status qs_advise(TALLOC_CTX *parent, const struct qs_view *view, const uint8_t *selected,
+                         const struct qs_summary *summary, const struct qs_style *style, struct qs_advice **list, size_t *count, struct qs_error *err)
 {
     struct advisor a = {.parent = parent, .style = style};
     const struct qs_sum *storm = &summary->of[QS_STORM], *backscatter = &summary->of[QS_BACKSCATTER];
@@ -124,9 +129,9 @@ enum qs_status qs_advise(TALLOC_CTX *parent, const struct qs_view *view, const s
                                                  style->selection));
     }
     if (found > held)
-        advise_move(&a, view, verdicts, true);
+        advise_move(&a, view, selected, verdicts, true);
     else if (found)
-        advise_move(&a, view, verdicts, false);
+        advise_move(&a, view, selected, verdicts, false);
     if (a.failed)
         return qs_fail(err, QS_NOMEM, "out of memory");
     *list = a.list;

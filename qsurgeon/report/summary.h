@@ -45,9 +45,9 @@ struct qs_advice {
 };
 /* *list is a talloc array under parent; never advises to touch legit or unsure, nor anything of a
  * partial view. QS_NOMEM. */
-enum qs_status qs_advise(TALLOC_CTX *parent, const struct qs_view *view, const struct qs_summary *summary,
-                         const struct qs_style *style, struct qs_advice **list, size_t *count,
-                         struct qs_error *err) QS_MUST_CHECK;
+enum qs_status qs_advise(TALLOC_CTX *parent, const struct qs_view *view, const uint8_t *selected,
+                         const struct qs_summary *summary, const struct qs_style *style, struct qs_advice **list,
+                         size_t *count, struct qs_error *err) QS_MUST_CHECK;
 /* Sentences that must be read before the advice is followed: partial (the first one, then), unreadable,
  * unsure. */
 enum qs_status qs_warn(TALLOC_CTX *parent, const struct qs_view *view, const struct qs_summary *summary,

@@ -318,7 +318,7 @@ static enum qs_status make_picture(TALLOC_CTX *scratch, const struct qs_view *vi
 {
     enum qs_status status = qs_summarise(scratch, view, selected, &p->summary, err);
     if (status == QS_OK)
-        status = qs_advise(scratch, view, p->summary, style, &p->advice, &p->advice_count, err);
+        status = qs_advise(scratch, view, selected, p->summary, style, &p->advice, &p->advice_count, err);
     if (status == QS_OK)
         status = qs_warn(scratch, view, p->summary, &p->warnings, &p->warning_count, err);
     return status;

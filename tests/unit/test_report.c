@@ -119,7 +119,7 @@ static void headline_says_what_there_is(void **state)
     char *text = report(qs_report_triage_text, view, NULL, &plain);
     assert_has(text, "\nNo storm: nothing among 2 messages looks like storm or backscatter. 2 real\n"
                      "messages wait, the oldest for 2h.\n");
-    assert_lacks(text, "postsuper");
+    assert_lacks(text, "--commit");
     const uint8_t none[] = {0, 0};
     assert_has(report(qs_report_triage_text, view, none, &plain), "No message matches.");
 
@@ -149,26 +149,23 @@ static void totals_add_up(void **state)
     assert_has(text, "100% held");
 }
 
-static void advice_names_the_servers_own_command(void **state)
+static void advice_can_be_typed(void **state)
 {
     (void)state;
     struct qs_view *view = JUDGED(QS_STORM, QS_BACKSCATTER, QS_LEGIT, QS_UNSURE);
     char *text = report(qs_report_triage_text, view, NULL, &plain);
-    assert_lacks(text, "postsuper");                /* a saved scan */
+    assert_lacks(text, "--commit");                 /* a saved scan */
     pretend(view, 0, "postfix", "/var/spool/postfix", NULL);
-    assert_lacks(report(qs_report_triage_text, view, NULL, &plain), "postsuper");      /* an offline copy */
+    assert_lacks(report(qs_report_triage_text, view, NULL, &plain), "--commit");       /* an offline copy */
     pretend(view, 0, "postfix", "/var/spool/postfix", "/etc/postfix");
     text = report(qs_report_triage_text, view, NULL, &plain);
-    assert_has(text, "\n  qsurgeon list --verdict storm,backscatter --ids | postsuper -h -  # hold it\n");
+    assert_has(text, "\n  qsurgeon express --commit  # park it, real mail first\n");
+    assert_lacks(text, "unsure --commit");
     assert_has(text, "1 message is unsure: look first; the commands below leave it alone.");
-    pretend(view, 0, "postfix", "/q", "/etc/my postfix");
-    assert_has(report(qs_report_triage_text, view, NULL, &plain), "postsuper -c '/etc/my postfix' -h -");
+    view = JUDGED(QS_STORM, QS_BACKSCATTER, QS_UNSURE);         /* no real mail waits */
     pretend(view, 0, "sendmail", "/var/spool/mqueue", "/etc/mail/sendmail.cf");
     assert_has(report(qs_report_triage_text, view, NULL, &plain),
-               "--ids | sed s/^/-qI/ | xargs -n 100 sendmail -Qstorm\n");
-    pretend(view, 0, "sendmail", "/var/spool/clientmqueue", "/etc/mail/submit.cf");
-    assert_has(report(qs_report_triage_text, view, NULL, &plain),
-               "sendmail -C /etc/mail/submit.cf -Qstorm\n");
+               "\n  qsurgeon hold --verdict storm,backscatter --commit  # hold it\n");
 }
 
 static void advice_follows_the_call(void **state)
@@ -179,11 +176,12 @@ static void advice_follows_the_call(void **state)
     struct qs_style style = plain;
     style.program = "qsurgeon --config /etc/postfix";
     style.selection = " --sender 'a b'";
-    assert_has(
-        report(qs_report_triage_text, view, NULL, &style),
-        "\n  qsurgeon --config /etc/postfix list --verdict storm --sender 'a b' --ids | postsuper -h -\n");
-    const uint8_t real[] = {0, 1, 1};
-    assert_lacks(report(qs_report_triage_text, view, real, &style), "postsuper");
+    assert_has(report(qs_report_triage_text, view, NULL, &style),
+               "\n  qsurgeon --config /etc/postfix express --sender 'a b' --commit\n");
+    const uint8_t real[] = {0, 1, 1}, storm[] = {1, 0, 0};
+    assert_lacks(report(qs_report_triage_text, view, real, &style), "--commit");
+    assert_has(report(qs_report_triage_text, view, storm, &style),
+               "\n  qsurgeon --config /etc/postfix hold --verdict storm --sender 'a b' --commit\n");
 
     uint16_t second;
     assert_int_equal(qs_scan_add_saved(view->scan, "x", &second, NULL), QS_OK);
@@ -191,9 +189,12 @@ static void advice_follows_the_call(void **state)
     style.program = "qsurgeon";
     style.selection = "";
     char *text = report(qs_report_triage_text, view, NULL, &style);
-    assert_has(text, "\n  qsurgeon --queue /q1 list --verdict storm --ids | postsuper -h -  # hold it\n");
-    assert_has(text,
-               "qsurgeon --queue '/q 2' list --verdict storm --ids | postsuper -c /etc/postfix-out -h -\n");
+    assert_has(text, "\n  qsurgeon --queue /q1 express --commit  # park it, real mail first\n");
+    assert_lacks(text, "--queue '/q 2'");           /* nothing to be parked there */
+    view->scan->messages[0].instance = second;
+    text = report(qs_report_triage_text, view, NULL, &style);
+    assert_has(text, "\n  qsurgeon --queue '/q 2' hold --verdict storm --commit  # hold it\n");
+    assert_lacks(text, "--queue /q1");
 }
 
 static void what_is_held_can_be_let_go(void **state)
@@ -204,7 +205,7 @@ static void what_is_held_can_be_let_go(void **state)
     view->scan->messages[0].flags = QS_ENV_HELD;
     char *text = report(qs_report_triage_text, view, NULL, &plain);
     assert_has(text, "All storm and backscatter is on hold already.");
-    assert_has(text, "| postsuper -H -  # let it go again");
+    assert_has(text, "\n  qsurgeon release --verdict storm --commit  # let it go again\n");
 }
 
 static void warns_before_it_advises(void **state)
@@ -216,7 +217,7 @@ static void warns_before_it_advises(void **state)
     view->scan->totals.listed = 12345;
     char *text = report(qs_report_triage_text, view, NULL, &plain);
     assert_has(text, "PARTIAL: 2 of 12,345 messages are read so far.");
-    assert_lacks(text, "postsuper");                /* nothing is to be moved by half a picture */
+    assert_lacks(text, "--commit");                /* nothing is to be moved by half a picture */
     view->partial = false;
     view->scan->totals.unreadable = 2;
     view->scan->totals.skipped = 1;
@@ -601,7 +602,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(headline_says_what_there_is, free_all),
         cmocka_unit_test_teardown(totals_add_up, free_all),
-        cmocka_unit_test_teardown(advice_names_the_servers_own_command, free_all),
+        cmocka_unit_test_teardown(advice_can_be_typed, free_all),
         cmocka_unit_test_teardown(advice_follows_the_call, free_all),
         cmocka_unit_test_teardown(what_is_held_can_be_let_go, free_all),
         cmocka_unit_test_teardown(warns_before_it_advises, free_all),
