@@ -72,12 +72,11 @@ enum qs_status qs_report_shape_text(FILE *out, const struct qs_view *view, const
 enum qs_status qs_report_shape_json(FILE *out, const struct qs_view *view, const uint8_t *selected,
                                     bool by_sender, struct qs_error *err) QS_MUST_CHECK;
 
-/* Where the mail came in: clients by address and network (/24, /64), authenticated users, local users by
- * number. */
-enum qs_status qs_report_sources_text(FILE *out, const struct qs_view *view, const uint8_t *selected,
-                                      const struct qs_style *style, struct qs_error *err) QS_MUST_CHECK;
-enum qs_status qs_report_sources_json(FILE *out, const struct qs_view *view, const uint8_t *selected,
+/* Who sends: a table for each kind of source. JSON: a line a source. */
+struct qs_sources;
+enum qs_status qs_report_sources_text(FILE *out, const struct qs_sources *sources, const struct qs_style *style,
                                       struct qs_error *err) QS_MUST_CHECK;
+enum qs_status qs_report_sources_json(FILE *out, const struct qs_sources *sources, struct qs_error *err) QS_MUST_CHECK;
 
 /* The rows of a query as they come from qs_sql: give qs_report_row as the sink and the object as its data,
  * then end it. `out` and `style` must outlive it. NULL: out of memory. */

@@ -1,24 +1,31 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sources: where the mail came in. */
+/* sources: who sends. */
+#include "qsurgeon/sources.h"
+
 #include "session.h"
 
 static enum qs_status run(struct qs_call *call, struct qs_error *err)
 {
+    const struct qs_options *o = call->options;
+    const struct qs_sources_wish wish = {.logs = o->logs, .log_count = o->log_count, .mmdb = o->mmdb};
     struct qs_session *session = NULL;
+    struct qs_sources *sources = NULL;
     enum qs_status status = qs_session_open(call, false, NULL, NULL, &session, err);
+    if (status == QS_OK)
+        status = qs_sources_count(call->memory, &session->view, session->selected, &wish, &sources, err);
     if (status != QS_OK)
         return status;
-    return call->options->json
-        ? qs_report_sources_json(call->out, &session->view, session->selected, err)
-        : qs_report_sources_text(call->out, &session->view, session->selected, &call->style, err);
+    return o->json ? qs_report_sources_json(call->out, sources, err)
+                   : qs_report_sources_text(call->out, sources, &call->style, err);
 }
 
 const struct qs_command qs_cmd_sources = {
     .name = "sources",
-    .summary = "where the mail came in: clients, networks, users",
+    .summary = "where the mail came in: clients, networks, providers, users",
     .arguments = "",
     .selects = true,
-    .options = QS_OPTION(QS_OPT_JSON) | QS_OPTION(QS_OPT_TOP),
-    .description = "Networks are /24 and /64. A message counts once for each kind of source that it has.\n",
+    .options = QS_OPTION(QS_OPT_JSON) | QS_OPTION(QS_OPT_TOP) | QS_OPTION(QS_OPT_LOG) | QS_OPTION(QS_OPT_MMDB),
+    .description = "Networks are /24 and /64. A message counts once for each kind of source that it has.\n"
+                   "--log adds what the mail server refused; a selection narrows what is counted of the queue.\n",
     .run = run,
 };

@@ -55,6 +55,11 @@ static const struct option table[QS_OPTIONS] = {
     [QS_OPT_RAW] = {"raw", 0, NULL, OWN, "header and body byte for byte; made safe on a terminal"},
     [QS_OPT_SENDERS] = {"senders", 0, NULL, OWN, "domains of senders instead of recipients"},
     [QS_OPT_SCHEMA] = {"schema", 0, NULL, OWN, "the tables and columns instead of a query"},
+    [QS_OPT_LOG] = {"log", 0, "FILE", OWN, "also this mail log, plain or compressed; - is standard input"},
+    [QS_OPT_MMDB] = {"mmdb", 0, "FILE", OWN, "a MaxMind database of autonomous systems"},
+    [QS_OPT_OVER] = {"over", 0, "N", OWN, "sources with at least N bad messages and attempts; 20 otherwise"},
+    [QS_OPT_FORMAT] = {"format", 0, "NAME", OWN, "the form of what is written"},
+    [QS_OPT_PRUNE] = {"prune", 0, "FILE", OWN, "take what has expired out of this file instead"},
     [QS_OPT_REPLACE] = {"replace", 0, NULL, OWN, "over an existing file"},
     [QS_OPT_ALL] = {"all", 0, NULL, OWN, "the whole queue, as a selection"},
     [QS_OPT_COMMIT] = {"commit", 0, NULL, OWN, "do it; otherwise only the plan is shown"},
@@ -62,11 +67,11 @@ static const struct option table[QS_OPTIONS] = {
     [QS_OPT_MAX] = {"max", 0, "N", OWN, "refuse when more than N messages are meant"},
     [QS_OPT_MAX_SHARE] = {"max-share", 0, "PCT", OWN, "refuse when more than this share of the queue is meant"},
     [QS_OPT_INCLUDE_LEGIT] = {"include-legit", 0, NULL, OWN, "also messages that are judged legit"},
-    [QS_OPT_FOR] = {"for", 0, "TIME", OWN, "not before this time has passed"},
+    [QS_OPT_FOR] = {"for", 0, "TIME", OWN, "for this time: 30m, 4h, 2d"},
     [QS_OPT_REASON] = {"reason", 0, "TEXT", OWN, "sendmail: what mailq shows beside a held message"},
     [QS_OPT_KEEP] = {"keep", 0, NULL, OWN, "stop after the quarantine"},
     [QS_OPT_NO_ARCHIVE] = {"no-archive", 0, NULL, OWN, "remove without an archive: there is no way back"},
-    [QS_OPT_OUTPUT] = {"output", 0, "FILE", OWN, "the archive to write; otherwise in the run's directory"},
+    [QS_OPT_OUTPUT] = {"output", 0, "FILE", OWN, "the file to write; archives are in the run's directory otherwise"},
     [QS_OPT_EDITED] = {"edited", 0, NULL, OWN, "perform a plan that was changed by hand"},
     [QS_OPT_STATE] = {"state", 0, "DIR", WHERE, "where runs are kept; /var/lib/qsurgeon/MTA otherwise"},
     [QS_OPT_SITE] = {"site", 0, "FILE", WHERE, "what this host serves and trusts; /etc/qsurgeon.conf otherwise"},
@@ -349,6 +354,16 @@ static enum qs_status apply(struct parser *p, enum qs_option_id id, const char *
     case QS_OPT_SCHEMA:
         o->schema = true;
         return QS_OK;
+    case QS_OPT_LOG:
+        return append(o, &o->logs, &o->log_count, value, len);
+    case QS_OPT_MMDB:
+        return set_once(p, name, value, &o->mmdb);
+    case QS_OPT_OVER:
+        return set_number(p, name, value, 1000000000, &o->over);
+    case QS_OPT_FORMAT:
+        return set_once(p, name, value, &o->format);
+    case QS_OPT_PRUNE:
+        return set_once(p, name, value, &o->prune);
     case QS_OPT_REPLACE:
         o->replace = true;
         return QS_OK;

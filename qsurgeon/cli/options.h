@@ -44,6 +44,11 @@ enum qs_option_id {
     QS_OPT_RAW,
     QS_OPT_SENDERS,
     QS_OPT_SCHEMA,
+    QS_OPT_LOG,
+    QS_OPT_MMDB,
+    QS_OPT_OVER,
+    QS_OPT_FORMAT,
+    QS_OPT_PRUNE,
     QS_OPT_REPLACE,
     QS_OPT_ALL,
     QS_OPT_COMMIT,
@@ -79,6 +84,9 @@ struct qs_options {
     unsigned max;
     double max_share;
     int64_t defer_for;              /* seconds; 0: not given */
+    char **logs; size_t log_count;
+    const char *mmdb, *format, *prune;
+    unsigned over;
     bool json, csv, ids, explain, problems, partial, raw, senders, schema, replace;
     char **arguments; size_t argument_count;
     char *line;                     /* the whole command line, quoted for a shell */
