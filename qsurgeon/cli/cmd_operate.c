@@ -4,15 +4,47 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "due.h"
 #include "operating.h"
 #include "session.h"
+
+/* Leaves the marks on what `defer` has put on hold and whose time has come; *next is the earliest time that has not, or
+ * INT64_MAX. */
+static uint32_t keep_due(const struct qs_session *session, uint8_t *marks, int64_t *next)
+{
+    const struct qs_scan *scan = session->view.scan;
+    uint32_t due = 0;
+    *next = INT64_MAX;
+    for (uint32_t i = 0; i < scan->count; i++) {
+        const struct qs_message *m = &scan->messages[i];
+        int64_t until = 0;
+        bool waits = marks[i] && m->flags & QS_ENV_HELD && qs_due_read(qs_sym_span(scan->strings, m->hold_reason), &until);
+        marks[i] = waits && until <= session->view.now;
+        due += marks[i];
+        if (waits && !marks[i] && until < *next)
+            *next = until;
+    }
+    return due;
+}
+
+static enum qs_status nothing_due(struct qs_call *call, int64_t now, int64_t next)
+{
+    char age[8];
+    if (call->options->json)
+        return QS_OK;
+    if (next == INT64_MAX)
+        fputs("Nothing is due.\n", call->out);
+    else
+        fprintf(call->out, "Nothing is due; the next in %s.\n", qs_text_age(age, next - now));
+    return QS_OK;
+}
 
 static enum qs_status operate(struct qs_call *call, enum qs_action action, struct qs_error *err)
 {
     const struct qs_options *o = call->options;
     struct qs_session *session = NULL;
     struct qs_plan *plan = NULL;
-    if (qs_selection_all(o->selection) && !o->all)
+    if (qs_selection_all(o->selection) && !o->all && !o->due)
         return qs_fail(err, QS_USAGE, "%s needs a selection, such as --verdict storm,backscatter or --cluster C-...; --all is one",
                        o->command->name);
     if (o->keep && (o->no_archive || o->output))
@@ -22,6 +54,12 @@ static enum qs_status operate(struct qs_call *call, enum qs_action action, struc
     uint8_t *marks = status == QS_OK ? qs_operating_marks(call, session) : NULL;
     if (status == QS_OK && !marks)
         status = qs_fail(err, QS_NOMEM, "out of memory");
+    if (status == QS_OK && o->due) {
+        int64_t next;
+        guard.include_legit = guard.unsure_named = true;        /* whoever deferred them has chosen them */
+        if (keep_due(session, marks, &next) == 0)
+            return nothing_due(call, session->view.now, next);
+    }
     if (status == QS_OK)
         status = qs_operating_plan(call, session, action, marks, &guard, &plan, err);
     if (status == QS_OK && o->plan)
@@ -59,8 +97,10 @@ const struct qs_command qs_cmd_hold = {
     .selects = true, .options = COMMON | QS_OPTION(QS_OPT_REASON), .description = "", .run = run_hold,
 };
 const struct qs_command qs_cmd_release = {
-    .name = "release", .summary = "let held messages go on", .arguments = "", .selects = true, .options = COMMON,
-    .description = "", .run = run_release,
+    .name = "release", .summary = "let held messages go on", .arguments = "", .selects = true,
+    .options = COMMON | QS_OPTION(QS_OPT_DUE),
+    .description = "--due is for cron and timers: on sendmail it ends what `defer` began; Postfix does that by itself.\n",
+    .run = run_release,
 };
 const struct qs_command qs_cmd_purge = {
     .name = "purge", .summary = "take messages out of the queue at once, then archive them", .arguments = "", .selects = true,
@@ -74,8 +114,10 @@ const struct qs_command qs_cmd_archive = {
     .options = COMMON | QS_OPTION(QS_OPT_OUTPUT), .description = "", .run = run_archive,
 };
 const struct qs_command qs_cmd_defer = {
-    .name = "defer", .summary = "not before some time has passed (Postfix)", .arguments = "", .selects = true,
-    .options = COMMON | QS_OPTION(QS_OPT_FOR), .description = "", .run = run_defer,
+    .name = "defer", .summary = "not before some time has passed", .arguments = "", .selects = true,
+    .options = COMMON | QS_OPTION(QS_OPT_FOR) | QS_OPTION(QS_OPT_REASON),
+    .description = "sendmail has no delay of its own: there it is a hold, which `release --due` ends when its time has come.\n",
+    .run = run_defer,
 };
 const struct qs_command qs_cmd_expedite = {
     .name = "expedite", .summary = "deliver now, before the others", .arguments = "", .selects = true, .options = COMMON,

@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "due.h"
 #include "qsurgeon/format.h"
 
 char *qs_operating_host(TALLOC_CTX *parent)
@@ -229,6 +230,12 @@ enum qs_status qs_operating_commit(struct qs_call *call, const struct qs_plan *p
 
 /* --- plans ------------------------------------------------------------------------------------------------------------ */
 
+static bool can(const struct qs_session *session, enum qs_action action)
+{
+    const struct qs_scan *scan = session->view.scan;
+    return scan->queue_count == 1 && scan->queues[0].instance && (scan->queues[0].instance->format->actions & 1u << action);
+}
+
 static enum qs_status make_wish(struct qs_call *call, const struct qs_session *session, enum qs_action action,
                                 struct qs_plan_wish *wish, struct qs_error *err)
 {
@@ -238,13 +245,22 @@ static enum qs_status make_wish(struct qs_call *call, const struct qs_session *s
         .words = o->all && qs_selection_all(o->selection) ? "everything" : qs_selection_words(call->memory, o->selection),
         .after = o->keep ? QS_AFTER_KEEP : o->no_archive ? QS_AFTER_UNLINK : QS_AFTER_ARCHIVE,
     };
+    if (o->due && wish->words)
+        wish->words = qs_selection_all(o->selection) ? "what is due"
+                                                     : talloc_asprintf(call->memory, "what is due, %s", wish->words);
     if (!wish->host || !wish->words)
         return qs_fail(err, QS_NOMEM, "out of memory");
     if (action == QS_ACT_DEFER) {
         if (o->defer_for <= 0)
             return qs_fail(err, QS_USAGE, "defer needs --for TIME");
         wish->until = session->view.now + o->defer_for;
+        if (!can(session, QS_ACT_DEFER) && can(session, QS_ACT_HOLD)) {     /* no delay of its own: a hold with a due time */
+            wish->action = QS_ACT_HOLD;
+            wish->note = qs_due_words(call->memory, wish->until, o->reason);
+        }
     }
+    if (!wish->note)
+        return qs_fail(err, QS_NOMEM, "out of memory");
     return QS_OK;
 }
 

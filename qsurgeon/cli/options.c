@@ -73,6 +73,9 @@ static const struct option table[QS_OPTIONS] = {
     [QS_OPT_NO_ARCHIVE] = {"no-archive", 0, NULL, OWN, "remove without an archive: there is no way back"},
     [QS_OPT_OUTPUT] = {"output", 0, "FILE", OWN, "the file to write; archives are in the run's directory otherwise"},
     [QS_OPT_EDITED] = {"edited", 0, NULL, OWN, "perform a plan that was changed by hand"},
+    [QS_OPT_DUE] = {"due", 0, NULL, OWN, "sendmail: what `defer` held back and whose time has come"},
+    [QS_OPT_DRIP] = {"drip", 0, "N/min", OWN, "so many a minute; stops when the server defers them again"},
+    [QS_OPT_STICKY] = {"sticky", 0, "TIME", OWN, "for so long, do the same to new arrivals like them"},
     [QS_OPT_STATE] = {"state", 0, "DIR", WHERE, "where runs are kept; /var/lib/qsurgeon/MTA otherwise"},
     [QS_OPT_SITE] = {"site", 0, "FILE", WHERE, "what this host serves and trusts; /etc/qsurgeon.conf otherwise"},
 };
@@ -263,6 +266,17 @@ static enum qs_status set_number(struct parser *p, const char *name, const char 
     return QS_OK;
 }
 
+static enum qs_status set_pace(struct parser *p, const char *value, unsigned *out)
+{
+    enum { MOST = 1000000 };
+    uint64_t n = 0;
+    if (!qs_parse_u64((struct qs_span){value, strcspn(value, "/")}, &n) || n < 1 || n > MOST ||
+        strcmp(value + strcspn(value, "/"), "/min") != 0)
+        return qs_fail(p->err, QS_USAGE, "--drip %.60s is no pace: take 60/min", value);
+    *out = (unsigned)n;
+    return QS_OK;
+}
+
 static enum qs_status set_once(struct parser *p, const char *name, const char *value, const char **out)
 {
     if (*out)
@@ -399,6 +413,13 @@ static enum qs_status apply(struct parser *p, enum qs_option_id id, const char *
     case QS_OPT_EDITED:
         o->edited = true;
         return QS_OK;
+    case QS_OPT_DUE:
+        o->due = true;
+        return QS_OK;
+    case QS_OPT_DRIP:
+        return set_pace(p, value, &o->drip);
+    case QS_OPT_STICKY:
+        return set_time(p, name, value, &o->sticky);
     case QS_OPT_STATE:
         return set_once(p, name, value, &o->state);
     case QS_OPT_SITE:

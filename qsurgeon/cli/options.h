@@ -62,6 +62,9 @@ enum qs_option_id {
     QS_OPT_NO_ARCHIVE,
     QS_OPT_OUTPUT,
     QS_OPT_EDITED,
+    QS_OPT_DUE,
+    QS_OPT_DRIP,
+    QS_OPT_STICKY,
     QS_OPT_STATE,
     QS_OPT_SITE,
 };
@@ -83,7 +86,9 @@ struct qs_options {
     const char *plan, *reason, *output, *state;
     unsigned max;
     double max_share;
-    int64_t defer_for;              /* seconds; 0: not given */
+    int64_t defer_for, sticky;      /* seconds; 0: not given */
+    unsigned drip;                  /* messages a minute; 0: not given */
+    bool due;
     char **logs; size_t log_count;
     const char *mmdb, *format, *prune;
     unsigned over;

@@ -4,6 +4,7 @@
 accepted by the receiving server while WORK/delivered.closed is there."""
 import json
 import os
+import smtplib
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ BASE = [os.environ["QSURGEON"], "--mta", MTA, "--queue", QUEUE, *(["--config", C
 CLOSED = f"{WORK}/delivered.closed"
 with open(f"{WORK}/storm/site.json", encoding="utf-8") as file:
     LOCAL = json.load(file)["local_domains"]
+TEXT = "The {name} report of this month is ready and waits for you in the usual place.\r\n" * 3
 GUILTY = ("storm", "backscatter")
 
 
@@ -99,4 +101,52 @@ def express():
     check("undo says what it could not reverse", away <= gone <= legit, undone["outcomes"])
 
 
+def submit(name, count):
+    """Hands over messages of one text; their queue IDs, once each of them waits in the queue."""
+    with smtplib.SMTP("127.0.0.1", int(PORT)) as smtp:
+        for n in range(count):
+            smtp.sendmail(f"{name}@from.example", [f"{name}{n}@there.example"],
+                          f"From: {name}@from.example\r\nTo: {name}{n}@there.example\r\nSubject: {name} {n}\r\n"
+                          f"X-Number: {n}\r\nMessage-ID: <{name}{n}@flow.example>\r\n\r\n" + TEXT.format(name=name))
+
+    def all_wait():
+        found = named(name)
+        return len(found) == count and all(m["queue_name"] not in ("active", "incoming", "maildrop") for m in found.values())
+    check(f"{count} messages named {name} wait", wait_until(all_wait), len(named(name)))
+    return sorted(named(name))
+
+
+def named(name):
+    return {i: m for i, m in messages().items() if m["sender"] == f"{name}@from.example"}
+
+
+def defer():
+    ids = submit("later", 6)
+    soon, late = ids[:3], ids[3:]
+    run("defer", "--for", "5h", "--include-legit", "--id", "-", "--reason", "not now", "--commit", ids=late)
+    run("defer", "--for", "1s", "--include-legit", "--id", "-", "--commit", ids=soon)
+    if MTA == "postfix":
+        check("defer needs no hold", not held(named("later")))
+        shown = run("release", "--due", "--commit")
+        check("release --due has nothing to do", shown == "Nothing is due.\n", shown)
+        return
+    check("deferred messages are in quarantine", held(named("later")) == set(ids), held(named("later")))
+    shown = subprocess.run(FLUSH.rsplit(" ", 1)[0] + " -bp -qQ -v", shell=True, capture_output=True, text=True).stdout
+    check("mailq says until when, and why", shown.count("qsurgeon: deferred until 20") == 6 and shown.count("): not now") == 3, shown)
+
+    def soon_released():
+        run("release", "--due", "--commit")
+        return not set(soon) & held(named("later"))
+    check("release --due ends what is due", wait_until(soon_released))
+    found = named("later")
+    check("and nothing else", held(found) == set(late) and set(found) == set(ids), held(found))
+    shown = run("release", "--due", "--commit")
+    check("release --due says when the next is", "the next in 4h" in shown, shown)
+    log = lines("log")[-1]
+    check("and is a run", (log["action"], log["selection"]) == ("release", "what is due"), log)
+    run("undo")
+    check("which undo reverses", set(soon) & held(named("later")), held(named("later")))
+
+
 express()
+defer()
