@@ -67,7 +67,7 @@ static enum qs_status run(struct qs_call *call, struct qs_error *err)
         return status;
     if (options->argument_count)
         return explain_named(call, session, err);
-    if (terminal && lines > 0 && lines < call->style.rows)
+    if (qs_is_rewritable(call->out) && terminal && lines > 0 && lines < call->style.rows)
         fprintf(call->out, "\033[%uA\033[J", lines);
     return report(call, call->out, session, err);
 }

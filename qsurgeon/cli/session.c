@@ -8,9 +8,11 @@
 #include <unistd.h>
 
 #include "qsurgeon/format.h"
+#include "terminal.h"
 
 static const char default_site[] = "/etc/qsurgeon.conf";
 static const double progress_after = 1.0, progress_every = 0.25, picture_after = 1.5;
+static const double progress_every_line = 5.0;     /* on a terminal that only grows */
 
 static double seconds_now(void)
 {
@@ -22,6 +24,7 @@ static double seconds_now(void)
 struct progress {
     double begin, shown;
     bool terminal;                  /* standard error is one */
+    bool rewritable;                /* and lines can be written over */
     bool line;                      /* a progress line stands there */
     bool want_picture;
 };
@@ -43,11 +46,12 @@ static bool on_progress(void *data, uint64_t done, uint64_t listed)
         p->want_picture = false;
         return false;
     }
-    if (p->terminal && elapsed >= progress_after && now - p->shown >= progress_every) {
-        fprintf(stderr, "\rreading: %" PRIu64 " of %" PRIu64 " messages (%.0f%%)\033[K", done, listed,
-                listed ? 100.0 * (double)done / (double)listed : 100.0);
+    double every = p->rewritable ? progress_every : progress_every_line;
+    if (p->terminal && elapsed >= progress_after && now - p->shown >= every) {
+        fprintf(stderr, "%sreading: %" PRIu64 " of %" PRIu64 " messages (%.0f%%)%s", p->rewritable ? "\r" : "", done,
+                listed, listed ? 100.0 * (double)done / (double)listed : 100.0, p->rewritable ? "\033[K" : "\n");
         fflush(stderr);
-        p->line = true;
+        p->line = p->rewritable;
         p->shown = now;
     }
     return true;
@@ -167,7 +171,8 @@ enum qs_status qs_session_open(struct qs_call *call, bool detail, qs_picture pic
     struct qs_session *session = talloc_zero(call->memory, struct qs_session);
     struct qs_site *site = qs_site_new(call->memory);
     struct progress progress = {
-        .begin = seconds_now(), .terminal = isatty(STDERR_FILENO), .want_picture = picture};
+        .begin = seconds_now(), .terminal = qs_is_terminal(stderr), .rewritable = qs_is_rewritable(stderr),
+        .want_picture = picture};
     enum qs_status status;
     if (!session || !site || !(session->view.scan = qs_scan_new(call->memory, &how)))
         return qs_fail(err, QS_NOMEM, "out of memory");

@@ -20,6 +20,17 @@ static bool set_in_environment(const char *name)
     return value && value[0];
 }
 
+static bool is_dumb(void)
+{
+    const char *term = getenv("TERM");
+    return !term || !term[0] || strcmp(term, "dumb") == 0;
+}
+
+bool qs_is_rewritable(FILE *out)
+{
+    return qs_is_terminal(out) && !is_dumb();
+}
+
 /* By name alone: the program never calls setlocale(), so that numbers and sorting are the same everywhere. */
 static bool locale_is_utf8(void)
 {
@@ -39,11 +50,10 @@ struct qs_style qs_terminal_style(FILE *out)
     struct winsize size = {0};
     uint64_t columns = 0;
     if (qs_is_terminal(out)) {
-        const char *term = getenv("TERM");
         bool known = ioctl(fileno(out), TIOCGWINSZ, &size) == 0 && size.ws_col && size.ws_row;
         style.columns = known ? size.ws_col : COLUMNS_PIPE;
         style.rows = known ? size.ws_row : ROWS_UNKNOWN;
-        style.colour = !set_in_environment("NO_COLOR") && !(term && strcmp(term, "dumb") == 0);
+        style.colour = !set_in_environment("NO_COLOR") && !is_dumb();
     }
     if (set_in_environment("COLUMNS") && qs_parse_u64(qs_span_of(getenv("COLUMNS")), &columns))
         style.columns = columns < COLUMNS_MOST ? (unsigned)columns : COLUMNS_MOST;

@@ -1,0 +1,14 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# threads.sh: as many threads as you like read the same; in the build with ThreadSanitizer, also without a race.
+. "$(dirname "$0")/lib"
+export TSAN_OPTIONS="halt_on_error=1 exitcode=66"
+
+one=$("$program" --mta postfix --queue "$queue" --threads 1 list --json | md5sum)
+for threads in 2 4 16; do
+    expect 0 "$threads threads" --mta postfix --queue "$queue" --threads $threads list --json
+    same "$threads threads read the same as one" "$(md5sum < "$work/out")" "$one"
+done
+expect 0 "a report by 8 threads" --mta postfix --queue "$queue" --threads 8 triage --explain
+expect 0 "malformed messages by 8 threads" --mta postfix --queue "$cases" --threads 8 triage --problems
+finish
