@@ -82,7 +82,7 @@ if [ "$sanitized" = yes ]; then
 fi
 if [ "$threads" = yes ]; then
     echo "# tests with threads, under ThreadSanitizer"
-    run_ctest gcc-tsan -R '(scan|thread|intern)'
+    run_ctest gcc-tsan -R '(thread|intern)'
 fi
 
 if [ "$before" = "$(listing)" ]; then

@@ -149,8 +149,7 @@ static void print_header(FILE *out, const struct qs_scan *scan, const struct qs_
     print_field(out, "  From", decoded ? qs_span_of(decoded->from) : qs_sym_span(scan->strings, m->from),
                 style);
     print_field(out, "  To", qs_span_of(decoded ? decoded->to : NULL), style);
-    print_field(out, "  Subject",
-                decoded ? qs_span_of(decoded->subject) : qs_sym_span(scan->strings, m->subject), style);
+    print_field(out, "  Subject", qs_sym_span(scan->strings, m->subject), style);     /* as all other commands show it */
     print_field(out, "  Date", qs_span_of(decoded ? decoded->date : NULL), style);
     print_field(out, "  Message-ID", qs_sym_span(scan->strings, m->message_id_text), style);
     print_field(out, "  Mailer", qs_sym_span(scan->strings, m->mailer), style);

@@ -445,7 +445,7 @@ static uint64_t textless_key(const struct qs_scan *scan, const struct qs_message
 static enum qs_status make_points(TALLOC_CTX *parent, const struct qs_scan *scan, struct point **out, uint32_t *count,
                                   uint32_t *point_of)
 {
-    struct qs_table *known = qs_table_new(NULL, 1024);
+    struct qs_table *known = qs_table_new(NULL, scan->count);    /* at once: growing needs half as much again */
     uint32_t used = 0, size = 1024;
     struct point *points = talloc_array(parent, struct point, size);
     bool ok = known && points;
