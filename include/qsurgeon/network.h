@@ -25,5 +25,7 @@ enum qs_status qs_network_parse(struct qs_span text, struct qs_network *out,
 /* Is `address`, as mail servers write it ("192.0.2.1", "[192.0.2.1]", "IPv6:2001:db8::1"), in the range?
  * False when it is no address. */
 bool qs_network_has(const struct qs_network *network, struct qs_span address);
+/* The same for an address (or a smaller range) that was read already. */
+bool qs_network_covers(const struct qs_network *network, const struct qs_network *address);
 
 #endif

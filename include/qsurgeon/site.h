@@ -7,6 +7,7 @@
 #include <talloc.h>
 
 #include "qsurgeon/status.h"
+struct qs_dns;
 
 /* Lists are talloc arrays of strings, children of the site; names in lower case without a final dot.
  * Everything may be empty: then the verdicts stand on the queue alone. */
@@ -25,6 +26,8 @@ struct qs_site {
     size_t honeypot_count;
     char **good_senders;        /* addresses, or domains that begin with "@": never storm */
     size_t good_sender_count;
+    /* not of the site, but what the judge may know of the world: NULL where DNS was not asked */
+    const struct qs_dns *dns;
 };
 
 /* An empty site under `parent`; NULL when memory is out. */

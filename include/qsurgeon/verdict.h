@@ -73,6 +73,7 @@ struct qs_group {                   /* of one group of messages that are judged 
     uint64_t bytes;
     uint32_t senders, clients, recipients;      /* distinct */
     int64_t oldest, newest;
+    uint32_t marked[2];             /* messages with each enum qs_mark */
 };
 
 struct qs_judgement {
@@ -99,6 +100,15 @@ enum qs_status qs_explain_message(TALLOC_CTX *parent, const struct qs_judgement 
                                   struct qs_evidence **list, size_t *count, struct qs_error *err) QS_MUST_CHECK;
 enum qs_status qs_explain_group(TALLOC_CTX *parent, const struct qs_judgement *judgement, uint32_t group,
                                 struct qs_evidence **list, size_t *count, struct qs_error *err) QS_MUST_CHECK;
+
+/* What is worth saying of a message beside its verdict: a bit set of 1 << enum qs_mark. */
+enum qs_mark {
+    QS_MARK_BYPASS,                 /* "bypass": from outside, and not through one of the site's trusted relays */
+    QS_MARK_HOST_NAME,              /* "host-name": to an address at this host's own name */
+};
+enum { QS_MARKS = QS_MARK_HOST_NAME + 1 };
+unsigned qs_marks_of(const struct qs_judgement *judgement, uint32_t message);
+const char *qs_mark_name(enum qs_mark mark);
 
 /* The scores from which a verdict follows; printed by --explain. */
 double qs_threshold_guilty(void);

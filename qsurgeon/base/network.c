@@ -70,15 +70,19 @@ enum qs_status qs_network_parse(struct qs_span text, struct qs_network *out, str
     return QS_OK;
 }
 
+bool qs_network_covers(const struct qs_network *network, const struct qs_network *address)
+{
+    unsigned bytes = network->bits / 8, rest = network->bits % 8;
+    return address->v6 == network->v6 && address->bits >= network->bits &&
+           memcmp(address->address, network->address, bytes) == 0 &&
+           (rest == 0 || (address->address[bytes] ^ network->address[bytes]) >> (8 - rest) == 0);
+}
+
 bool qs_network_has(const struct qs_network *network, struct qs_span address)
 {
     struct qs_network one;
     if (!parse_address(address, &one))
         return false;
     unmap(&one);
-    if (one.v6 != network->v6)
-        return false;
-    unsigned bytes = network->bits / 8, rest = network->bits % 8;
-    return memcmp(one.address, network->address, bytes) == 0 &&
-           (rest == 0 || (one.address[bytes] ^ network->address[bytes]) >> (8 - rest) == 0);
+    return qs_network_covers(network, &one);
 }

@@ -6,6 +6,8 @@
 #include <string.h>
 
 #include "cli.h"
+#include "qsurgeon/dns.h"
+#include "qsurgeon/network.h"
 
 enum option_group { WHERE, SELECTION, OWN };
 
@@ -24,6 +26,8 @@ static const struct option table[QS_OPTIONS] = {
     [QS_OPT_CONFIG] = {"config", 0, "PATH", WHERE, "configuration directory (Postfix) or file (sendmail)"},
     [QS_OPT_FROM] = {"from", 0, "FILE", WHERE, "a saved scan instead of a queue; several make one view"},
     [QS_OPT_THREADS] = {"threads", 0, "N", WHERE, "threads that read; one for each processor otherwise"},
+    [QS_OPT_DNS] = {"dns", 0, "[SERVER]", WHERE, "ask DNS about recipients' domains; of this ADDRESS[:PORT]"},
+    [QS_OPT_NO_DNS] = {"no-dns", 0, NULL, WHERE, "never ask DNS"},
     [QS_OPT_HELP] = {"help", 'h', NULL, WHERE, "say how to use the program or the command"},
     [QS_OPT_VERSION] = {"version", 'V', NULL, WHERE, "say which version this is"},
 
@@ -42,6 +46,7 @@ static const struct option table[QS_OPTIONS] = {
     [QS_OPT_LARGER] = {"larger", 0, "SIZE", SELECTION, "more than this many bytes: 500, 10k, 2M"},
     [QS_OPT_SMALLER] = {"smaller", 0, "SIZE", SELECTION, "fewer than this many bytes"},
     [QS_OPT_LIKE] = {"like", 0, "FILE", SELECTION, "whatever resembles the message in this file"},
+    [QS_OPT_MX] = {"mx", 0, "KIND,...", SELECTION, "mail goes to: loopback, self, private, none; asks DNS"},
     [QS_OPT_WHERE] = {"where", 0, "SQL", SELECTION, "an SQL expression; columns: sql --schema"},
 
     [QS_OPT_JSON] = {"json", 0, NULL, OWN, "JSON, one object a line"},
@@ -226,6 +231,16 @@ static enum qs_status add_cause(struct parser *p, struct qs_span word)
     return unknown("cause", &best, "", p->err);
 }
 
+static enum qs_status add_mx(struct parser *p, struct qs_span word)
+{
+    enum qs_mx mx;
+    if (!qs_mx_parse(word, &mx) || mx == QS_MX_UNKNOWN || mx == QS_MX_OK)
+        return qs_fail(p->err, QS_USAGE, "--mx %.*s is none of loopback, self, private, none",
+                       word.len > WORD_MAX ? WORD_MAX : (int)word.len, word.ptr);
+    p->options->selection->mx |= 1u << mx;
+    return QS_OK;
+}
+
 /* Words between commas. */
 static enum qs_status each_word(struct parser *p, const char *list,
                                 enum qs_status (*add)(struct parser *p, struct qs_span word))
@@ -302,6 +317,12 @@ static enum qs_status apply(struct parser *p, enum qs_option_id id, const char *
         return append(o, &o->from, &o->from_count, value, len);
     case QS_OPT_THREADS:
         return set_number(p, name, value, 1024, &o->threads);
+    case QS_OPT_DNS:
+        o->dns = true;
+        return value ? set_once(p, name, value, &o->dns_server) : QS_OK;
+    case QS_OPT_NO_DNS:
+        o->no_dns = true;
+        return QS_OK;
     case QS_OPT_HELP:
         o->help = true;
         return QS_OK;
@@ -337,6 +358,8 @@ static enum qs_status apply(struct parser *p, enum qs_option_id id, const char *
         return set_size(p, name, value, &s->smaller);
     case QS_OPT_LIKE:
         return append(s, &s->like, &s->like_count, value, len);
+    case QS_OPT_MX:
+        return each_word(p, value, add_mx);
     case QS_OPT_WHERE:
         return append(s, &s->where, &s->where_count, value, len);
     case QS_OPT_JSON:
@@ -434,6 +457,10 @@ static enum qs_status remember(struct parser *p, enum qs_option_id id, const cha
 {
     struct qs_options *o = p->options;
     char **words = table[id].group == SELECTION ? &o->selection_words : &o->program;
+    if (id == QS_OPT_DNS && !value) {
+        *words = talloc_strdup_append_buffer(*words, " --dns");
+        return *words ? QS_OK : QS_NOMEM;
+    }
     if (table[id].group == OWN || !value || id == QS_OPT_VERDICT || id == QS_OPT_THREADS)
         return QS_OK;
     char *quoted = qs_shell_word(o, value);
@@ -463,6 +490,17 @@ static enum qs_option_id which_queue(const struct qs_options *options, const cha
     return options->command && !strchr(value, '/') ? QS_OPT_QUEUE : QS_OPT_QUEUE_DIR;
 }
 
+/* The word behind --dns is its value when it is an address, with a port or without. */
+static bool is_server(const char *word)
+{
+    struct qs_network address;
+    struct qs_span host = qs_span_of(word);
+    const char *colon = strrchr(word, ':');
+    if (colon && (word[0] == '[' ? colon[-1] == ']' : strchr(word, ':') == colon))
+        host.len = (size_t)(colon - word);
+    return host.len && !memchr(word, '/', host.len) && qs_network_parse(host, &address, NULL) == QS_OK;
+}
+
 /* Takes argv[*at] and, when it needs one, the value behind it. */
 static enum qs_status take_option(struct parser *p, int argc, char **argv, int *at)
 {
@@ -477,6 +515,8 @@ static enum qs_status take_option(struct parser *p, int argc, char **argv, int *
     if (table[id].argument) {
         if (equals)
             value = equals + 1;
+        else if (id == QS_OPT_DNS && (*at + 1 >= argc || !is_server(argv[*at + 1])))
+            ;                       /* the system's */
         else if (*at + 1 < argc)
             value = argv[++*at];
         else
@@ -524,6 +564,8 @@ static enum qs_status check(const struct parser *p)
                        o->arguments[command->most]);
     if (o->json + o->csv + o->ids + o->raw > 1)
         return qs_fail(p->err, QS_USAGE, "only one of --json, --csv, --ids and --raw");
+    if (o->no_dns && (o->dns || o->selection->mx))
+        return qs_fail(p->err, QS_USAGE, "--no-dns, and --%s asks DNS", o->dns ? "dns" : "mx");
     if (o->from_count && (o->queue_dir || o->mta || o->config))
         return qs_fail(p->err, QS_USAGE, "--from reads no queue: leave --queue, --config and --mta away");
     return QS_OK;

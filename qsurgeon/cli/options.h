@@ -15,6 +15,8 @@ enum qs_option_id {
     QS_OPT_CONFIG,
     QS_OPT_FROM,
     QS_OPT_THREADS,
+    QS_OPT_DNS,
+    QS_OPT_NO_DNS,
     QS_OPT_HELP,
     QS_OPT_VERSION,
     /* selection */
@@ -32,6 +34,7 @@ enum qs_option_id {
     QS_OPT_LARGER,
     QS_OPT_SMALLER,
     QS_OPT_LIKE,
+    QS_OPT_MX,
     QS_OPT_WHERE,
     /* of single commands */
     QS_OPT_JSON,
@@ -86,6 +89,8 @@ struct qs_options {
     const char *plan, *reason, *output, *state;
     unsigned max;
     double max_share;
+    bool dns, no_dns;               /* asked for; forbidden */
+    const char *dns_server;         /* NULL: those of the system */
     int64_t defer_for, sticky;      /* seconds; 0: not given */
     unsigned drip;                  /* messages a minute; 0: not given */
     bool due;

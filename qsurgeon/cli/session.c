@@ -7,10 +7,12 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "qsurgeon/dns.h"
 #include "qsurgeon/format.h"
 #include "terminal.h"
 
 static const char default_site[] = "/etc/qsurgeon.conf";
+enum { DNS_TIME = 10 * 1000 };      /* milliseconds for all lookups of a run */
 static const double progress_after = 1.0, progress_every = 0.25, picture_after = 1.5;
 static const double progress_every_line = 5.0;     /* on a terminal that only grows */
 
@@ -19,6 +21,11 @@ static double seconds_now(void)
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+int64_t qs_milliseconds(void)
+{
+    return (int64_t)(seconds_now() * 1000);
 }
 
 struct progress {
@@ -130,6 +137,25 @@ static enum qs_status read_site_file(const struct qs_options *options, struct qs
     return status;
 }
 
+/* Where the mail would go, when somebody wants to know. What is not answered is unknown, and said. */
+static enum qs_status ask_dns(struct qs_call *call, const struct qs_session *session, struct qs_site *site,
+                              struct qs_error *err)
+{
+    const struct qs_dns_options how = {.server = call->options->dns_server, .clock = qs_milliseconds, .limit = DNS_TIME,
+                                       .site = site};
+    struct qs_dns *dns = NULL;
+    if (!call->options->dns && !call->options->selection->mx)
+        return QS_OK;
+    enum qs_status status = qs_dns_ask_scan(call->memory, &how, session->view.scan, &dns, err);
+    if (status != QS_OK)
+        return status;
+    site->dns = dns;
+    if (dns->late || dns->failed)
+        qs_complain("DNS: of %zu domains %zu were not answered in %d seconds, %zu by an error: what they are is not known",
+                    dns->count, dns->late, DNS_TIME / 1000, dns->failed);
+    return QS_OK;
+}
+
 /* What could not be read for want of a privilege: said once, whatever the report shows of it. */
 static enum qs_status check_permission(struct qs_call *call, const struct qs_scan *scan, struct qs_error *err)
 {
@@ -190,6 +216,8 @@ enum qs_status qs_session_open(struct qs_call *call, bool detail, qs_picture pic
         if (status == QS_OK)
             status = check_permission(call, session->view.scan, err);
     }
+    if (status == QS_OK)
+        status = ask_dns(call, session, site, err);
     if (status == QS_OK)
         status = judge(call->memory, call->options, site, session, err);
     if (status == QS_OK)

@@ -19,6 +19,9 @@ typedef enum qs_status (*qs_picture)(struct qs_call *call, void *data, const str
 enum qs_status qs_session_open(struct qs_call *call, bool detail, qs_picture picture, void *data,
                                struct qs_session **out, struct qs_error *err) QS_MUST_CHECK;
 
+/* Of a clock that never goes back. */
+int64_t qs_milliseconds(void);
+
 /* The group of this name, or UINT32_MAX. */
 uint32_t qs_session_group(const struct qs_session *session, const char *name);
 

@@ -109,6 +109,8 @@ static void count_bits(const struct qs_message *m, const struct qs_fact *f, stru
     out->replies += (b & QS_F_THREAD) != 0;
     out->made_here += (b & QS_F_MADE_HERE) != 0;
     out->looping += m->own_hops > 2;
+    out->bypass += (f->bits & QS_F_BYPASS) != 0;
+    out->to_loopback += (f->bits & QS_F_TO_LOOPBACK) != 0;
     if (b & QS_F_INSIDE) {
         out->inside++;
         out->own_clients += (b & QS_F_OWN_CLIENT) != 0;

@@ -19,7 +19,7 @@ enum sign {
     RELAYING, TO_HOST, FOREIGN_RECIPIENTS, VICTIM_FLOOD, FORGED_VICTIMS,
     ACCOUNT_SOURCES, ACCOUNT_VOLUME, SCRIPT,
     NOT_OURS, FALSE_TRACE, BOUNCING_STRANGERS, RETURNED_CAMPAIGN, RETURNED_STORM, RETURNED_SOURCES, REPORTERS,
-    LOOPING,
+    LOOPING, LOOPBACK_MX, BYPASS,
     ONE_SOURCE, LINKS_HOME, LOGIN_INSIDE, FEW_RECIPIENTS, LISTED, VOUCHED, INSIDE, ODD_ONE_OUT, ODD_BUILD, THREAD, FROM_US, GENUINE, OTHER_SUBJECT, OTHER_RETURN,
     SIGNS,
 };
@@ -62,6 +62,8 @@ static const struct {
     [RETURNED_CAMPAIGN] = {QS_FAM_CONTENT, "returned-mail-is-one-campaign", 3.0},
     [RETURNED_STORM] = {QS_FAM_CONTENT, "returned-mail-is-storm-in-this-queue", 4.0},
     [LOOPING] = {QS_FAM_LOOP, "passed-this-host-again-and-again", 2.0},
+    [LOOPBACK_MX] = {QS_FAM_DELIVERY, "recipients'-domain-delivers-to-us", 3.0},
+    [BYPASS] = {QS_FAM_CLIENTS, "came-around-the-filter", 1.5},
     /* for */
     [ONE_SOURCE] = {QS_FAM_LEGITIMACY, "each-sender-from-its-own-source", -6.0},
     [LINKS_HOME] = {QS_FAM_LEGITIMACY, "links-to-the-sender's-own-site", -2.5},
@@ -164,6 +166,12 @@ static void weigh_text(const struct qs_crowd *c, struct qs_sum *sum)
             percent(c->top_link, c->count));
 }
 
+static void weigh_loopback(const struct qs_crowd *c, struct qs_sum *sum)
+{
+    add(sum, LOOPBACK_MX, share(c->to_loopback, c->count), "MX of the recipient's domain is loopback or this host: %u of them",
+        c->to_loopback);
+}
+
 static void weigh_strangers(const struct qs_work *work, const struct qs_crowd *c, struct qs_sum *sum)
 {
     double strange = share(c->outside, c->count);
@@ -183,6 +191,8 @@ static void weigh_strangers(const struct qs_work *work, const struct qs_crowd *c
     if (qs_table_count(work->known->domains))
         add(sum, RELAYING, share(c->relayed, c->count), "%d %% go from strangers to strangers", percent(c->relayed, c->count));
     add(sum, TO_HOST, 4 * share(c->to_host, c->count), "%d %% of them", percent(c->to_host, c->count));
+    add(sum, BYPASS, share(c->bypass, c->count), "%d %% came through no trusted relay", percent(c->bypass, c->count));
+    weigh_loopback(c, sum);
 }
 
 static void weigh_origin(const struct qs_work *work, const struct qs_crowd *c, struct qs_sum *sum)
@@ -285,6 +295,7 @@ void qs_weigh_notices(const struct qs_work *work, const struct qs_crowd *c, stru
     if (c->made_here >= 3)
         add(sum, FORGED_VICTIMS, share(c->made_here, c->count) * many(victims, 6), "to %u addresses", victims);
     add(sum, LOOPING, 2 * share(c->looping, c->count), "%d %% passed three times or more", percent(c->looping, c->count));
+    weigh_loopback(c, sum);
 }
 
 void qs_weigh_notice(const struct qs_work *work, const struct qs_crowd *crowd, uint32_t message, struct qs_sum *sum)

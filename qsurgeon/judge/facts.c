@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "judge.h"
+#include "qsurgeon/dns.h"
 #include "qsurgeon/fingerprint.h"
 
 enum { RECIPIENTS_LOOKED_AT = 64, SUBJECT_LOOKED_AT = 300 };
@@ -253,6 +254,30 @@ static uint32_t recipient_bits(const struct qs_known *known, const struct qs_sca
     return bits;
 }
 
+/* Their mail comes back to this host, and nobody else would take it. */
+static bool is_to_loopback(const struct qs_known *known, const struct qs_scan *scan, const struct qs_message *m)
+{
+    uint32_t waiting = 0;
+    for (uint32_t r = 0; known->site->dns && r < m->recipient_count && r < RECIPIENTS_LOOKED_AT; r++) {
+        if (m->recipients[r].state != QS_RCPT_TODO)
+            continue;
+        enum qs_mx mx = qs_dns_of(known->site->dns, qs_sym_span(scan->strings, m->recipients[r].address));
+        if (mx != QS_MX_LOOPBACK && mx != QS_MX_SELF)
+            return false;
+        waiting++;
+    }
+    return waiting > 0;
+}
+
+/* A stranger's connection to a host that only the filter should talk to. */
+static bool is_bypass(const struct qs_known *known, const struct qs_network *client)
+{
+    for (size_t i = 0; i < known->relay_count; i++)
+        if (qs_network_covers(&known->relay[i], client))
+            return false;
+    return known->relay_count > 0;
+}
+
 static void client_facts(const struct qs_known *known, const struct qs_scan *scan, const struct qs_message *m,
                          struct qs_fact *f)
 {
@@ -277,6 +302,8 @@ static void client_facts(const struct qs_known *known, const struct qs_scan *sca
     f->source = proper ? qs_host_hash(name) : f->net;
     if (f->bits & QS_F_INSIDE)
         return;
+    if (valid && is_bypass(known, &address))
+        f->bits |= QS_F_BYPASS;
     if (proper && (same_organisation(name, qs_domain_of(qs_sym_span(scan->strings, m->sender))) ||
                    same_organisation(name, qs_domain_of(qs_sym_span(scan->strings, m->from)))))
         f->bits |= QS_F_MATCH;
@@ -315,6 +342,8 @@ static void fill(const struct qs_known *known, const struct qs_scan *scan, const
         f->bits |= QS_F_OWN_SENDER;
     client_facts(known, scan, m, f);
     f->bits |= recipient_bits(known, scan, m);
+    if (is_to_loopback(known, scan, m))
+        f->bits |= QS_F_TO_LOOPBACK;
     f->origin = origin_of(scan, m, f);
     if (is_notice(m, f))
         set_notice(f);

@@ -26,6 +26,8 @@ struct qs_known {
     struct qs_table *outside;       /* addresses (symbols) under which other hosts see us, from returned messages */
     struct qs_network *network;
     size_t network_count;
+    struct qs_network *relay;       /* the trusted relays */
+    size_t relay_count;
     bool networks_given;            /* else private addresses are taken for our own */
     bool names_missing;             /* this host looks up no client names: their absence says nothing */
 };
@@ -69,6 +71,8 @@ enum qs_fact_bit {
     QS_F_PASSED = 1u << 17,         /* the returned message passed this host ... */
     QS_F_FROM_US = 1u << 18,        /* ... and came from a client or user of ours */
     QS_F_FALSE_TRACE = 1u << 19,    /* the returned message has a Received field in our name that is forged */
+    QS_F_BYPASS = 1u << 28,         /* from outside, and not through one of the trusted relays */
+    QS_F_TO_LOOPBACK = 1u << 29,    /* DNS was asked: all recipients' domains have their mail delivered to this host */
     QS_F_STEADY = 1u << 24,         /* the sender's organisation has several messages here, all from one source */
     QS_F_RETURNS_STORM = 1u << 23,  /* the returned message is of a convicted campaign, or of a client that sent such */
     QS_F_OTHER_MESSAGE = 1u << 22,  /* a notice that returns nothing and whose subject is unlike those of its flood */
@@ -178,7 +182,7 @@ struct qs_crowd {
     uint32_t senders, sender_orgs, sources, clients, recipients;   /* distinct */
     uint32_t routes;                /* distinct pairs of sender organisation and source */
     uint32_t outside;               /* messages from strangers: not inside; the next ones count among them */
-    uint32_t vouched, steady, no_name, generic, bad_helo, forged, relayed, to_host;
+    uint32_t vouched, steady, no_name, generic, bad_helo, forged, relayed, to_host, bypass;
     uint32_t links_home;            /* from inside, with a link to the From address's organisation or to ours */
     uint32_t inside, authenticated, local, own_clients, own_sender, nulls, to_others;
     uint32_t html, images, attachments;
@@ -186,6 +190,7 @@ struct qs_crowd {
     uint32_t top_link, top_origin, origin_nets;
     uint32_t origin;                /* when it has more than half */
     uint32_t returning, strange, passed, from_us, false_traces, made_here, looping, victims, returned_clients;
+    uint32_t to_loopback;           /* messages whose recipients have their MX here, as DNS says */
     uint32_t storm_returns;         /* messages that return one that is convicted here */
     uint32_t top_campaign;          /* messages of the most frequent campaign of returned messages */
     double likeness;                /* mean agreement of some pairs of texts, 0 to 1 */

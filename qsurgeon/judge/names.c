@@ -40,6 +40,11 @@ static const char *const families[QS_FAMILIES] = {
     [QS_FAM_LEGITIMACY] = "legitimacy",
 };
 
+static const char *const marks[QS_MARKS] = {
+    [QS_MARK_BYPASS] = "bypass",
+    [QS_MARK_HOST_NAME] = "host-name",
+};
+
 static const char *name_at(const char *const *names, unsigned count, unsigned at)
 {
     return at < count ? names[at] : "?";
@@ -58,6 +63,11 @@ const char *qs_cause_name(enum qs_cause cause)
 const char *qs_family_name(enum qs_family family)
 {
     return name_at(families, QS_FAMILIES, (unsigned)family);
+}
+
+const char *qs_mark_name(enum qs_mark mark)
+{
+    return name_at(marks, QS_MARKS, (unsigned)mark);
 }
 
 static bool find_name(const char *const *names, unsigned count, struct qs_span word, unsigned *at)

@@ -337,9 +337,12 @@ static bool copy_site(struct qs_known *known, const struct qs_site *given)
         return true;
     if (given->hostname && !(site->hostname = talloc_strdup(site, given->hostname)))
         return false;
+    site->dns = given->dns;
     return copy_list(site, &site->local_domains, &site->local_count, given->local_domains, given->local_count) &&
            copy_list(site, &site->relay_domains, &site->relay_count, given->relay_domains, given->relay_count) &&
-           copy_list(site, &site->networks, &site->network_count, given->networks, given->network_count);
+           copy_list(site, &site->networks, &site->network_count, given->networks, given->network_count) &&
+           copy_list(site, &site->trusted_relays, &site->trusted_relay_count, given->trusted_relays,
+                     given->trusted_relay_count);
 }
 
 static bool fill_tables(struct qs_known *known)
@@ -359,8 +362,12 @@ static bool fill_tables(struct qs_known *known)
     for (size_t i = 0; known->network && i < site->network_count; i++)
         known->network_count += qs_network_parse(qs_span_of(site->networks[i]), &known->network[known->network_count],
                                                  NULL) == QS_OK;
+    known->relay = talloc_array(known, struct qs_network, (unsigned)site->trusted_relay_count + 1);
+    for (size_t i = 0; known->relay && i < site->trusted_relay_count; i++)
+        known->relay_count += qs_network_parse(qs_span_of(site->trusted_relays[i]), &known->relay[known->relay_count],
+                                               NULL) == QS_OK;
     known->networks_given = known->network_count > 0;
-    return known->network != NULL;
+    return known->network && known->relay;
 }
 
 struct qs_known *qs_know_site(TALLOC_CTX *parent, const struct qs_scan *scan, const struct qs_site *given)

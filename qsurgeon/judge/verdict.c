@@ -361,6 +361,12 @@ static enum qs_verdict verdict_of(const struct qs_sum *sum, bool notice, bool al
     return sum->score <= legit ? QS_LEGIT : QS_UNSURE;
 }
 
+unsigned qs_marks_of(const struct qs_judgement *j, uint32_t message)
+{
+    uint32_t bits = j->work->work.fact[message].bits;
+    return (bits & QS_F_BYPASS ? 1u << QS_MARK_BYPASS : 0) | (bits & QS_F_TO_HOST ? 1u << QS_MARK_HOST_NAME : 0);
+}
+
 static bool describe_group(struct qs_judgement *j, uint32_t g)
 {
     struct qs_judge *p = j->work;
@@ -380,6 +386,9 @@ static bool describe_group(struct qs_judgement *j, uint32_t g)
     group->oldest = c->oldest;
     group->newest = c->newest;
     group->bytes = c->bytes;
+    for (uint32_t k = 0; k < group->count; k++)
+        for (unsigned mark = 0; mark < QS_MARKS; mark++)
+            group->marked[mark] += qs_marks_of(j, member[k]) >> mark & 1;
     weigh_group(&p->work, c, notices, &p->group[g].sum);
     group->score = (float)p->group[g].sum.score;
     group->verdict = (uint8_t)verdict_of(&p->group[g].sum, notices, false);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* JSON by jansson: see json.h. */
 #include "json.h"
+#include "qsurgeon/dns.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -134,8 +135,10 @@ enum qs_status qs_json_line(FILE *out, struct qs_json *json, struct qs_error *er
     return complete ? qs_written(out, err) : qs_fail(err, QS_NOMEM, "out of memory");
 }
 
-static void add_recipients(struct qs_json *json, const struct qs_scan *scan, const struct qs_message *m)
+static void add_recipients(struct qs_json *json, const struct qs_view *view, const struct qs_message *m)
 {
+    const struct qs_scan *scan = view->scan;
+    const struct qs_dns *dns = view->judgement->site->dns;
     json_t *array = json_array();
     for (uint32_t r = 0; r < m->recipient_count; r++) {
         struct qs_json item = qs_json_new();
@@ -144,6 +147,9 @@ static void add_recipients(struct qs_json *json, const struct qs_scan *scan, con
             qs_json_text(&item, "delay_reason", qs_sym_span(scan->strings, m->recipients[r].reason));
         qs_json_text(&item, "state",
                      qs_span_of(qs_state_name((enum qs_recipient_state)m->recipients[r].state)));
+        if (dns)
+            qs_json_text(&item, "mx",
+                         qs_span_of(qs_mx_name(qs_dns_of(dns, qs_sym_span(scan->strings, m->recipients[r].address)))));
         qs_json_append(json, array, item);
     }
     qs_json_value(json, "recipients", array);
@@ -176,7 +182,7 @@ void qs_json_message(struct qs_json *json, const struct qs_view *view, uint32_t 
     qs_json_bool(json, "forced_expire", (m->flags & QS_ENV_FORCED_EXPIRE) != 0);
     qs_json_text(json, "sender",
                  m->sender ? qs_sym_span(scan->strings, m->sender) : QS_SPAN("MAILER-DAEMON"));
-    add_recipients(json, scan, m);
+    add_recipients(json, view, m);
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
         qs_json_text_or_null(json, texts[i].key, qs_sym_span(scan->strings, texts[i].text));
     if (m->local_uid >= 0)
@@ -194,4 +200,10 @@ void qs_json_message(struct qs_json *json, const struct qs_view *view, uint32_t 
     snprintf(hash, sizeof hash, "%016" PRIx64, m->print.body_hash);
     qs_json_text_or_null(json, "body_hash",
                          m->print.body_hash ? qs_span_of(hash) : (struct qs_span){NULL, 0});
+    unsigned marks = qs_marks_of(view->judgement, message);
+    json_t *list = json_array();
+    for (unsigned mark = 0; mark < QS_MARKS; mark++)
+        if (marks >> mark & 1)
+            qs_json_append_text(json, list, qs_span_of(qs_mark_name((enum qs_mark)mark)));
+    qs_json_value(json, "marks", list);
 }

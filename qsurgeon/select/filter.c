@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "pattern.h"
+#include "qsurgeon/dns.h"
 #include "qsurgeon/network.h"
 #include "schema.h"
 #include "sql.h"
@@ -25,7 +26,7 @@ bool qs_selection_all(const struct qs_selection *s)
     return s->id_count == 0 && !s->ids_given && s->verdicts == 0 && s->causes == 0 && s->cluster_count == 0 &&
            s->sender_count == 0 && s->recipient_count == 0 && s->client_count == 0 && s->subject_count == 0 &&
            s->queue_count == 0 && s->older < 0 && s->younger < 0 && s->larger < 0 && s->smaller < 0 &&
-           s->like_count == 0 && s->where_count == 0;
+           s->like_count == 0 && s->mx == 0 && s->where_count == 0;
 }
 
 /* --- in words ------------------------------------------------------------------------------------------- */
@@ -103,6 +104,11 @@ static const char *cause_word(uint32_t cause)
     return qs_cause_name((enum qs_cause)cause);
 }
 
+static const char *mx_word(uint32_t mx)
+{
+    return qs_mx_name((enum qs_mx)mx);
+}
+
 char *qs_selection_words(TALLOC_CTX *parent, const struct qs_selection *s)
 {
     char *words = talloc_strdup(parent, qs_selection_all(s) ? "all messages" : "");
@@ -122,6 +128,7 @@ char *qs_selection_words(TALLOC_CTX *parent, const struct qs_selection *s)
     words = words != NULL ? add_duration(words, "younger than ", s->younger) : NULL;
     words = words != NULL ? add_size(words, "at least ", s->larger) : NULL;
     words = words != NULL ? add_size(words, "smaller than ", s->smaller) : NULL;
+    words = words != NULL ? add_names(words, "MX", s->mx, QS_MX_KINDS, mx_word) : NULL;
     return words != NULL ? add_list(words, "where", s->where, s->where_count) : NULL;
 }
 
@@ -373,6 +380,23 @@ static enum qs_status by_text(struct work *w, const char *option, char *const *l
     return status;
 }
 
+static void by_mx(struct work *w)
+{
+    const struct qs_scan *scan = w->view->scan;
+    const struct qs_dns *dns = w->view->judgement->site->dns;
+    for (uint32_t i = 0; w->s->mx != 0 && i < scan->count; i++) {
+        const struct qs_message *m = &scan->messages[i];
+        bool waiting = false, all = true;
+        for (uint32_t r = 0; w->marks[i] != 0 && all && r < m->recipient_count; r++) {
+            if (m->recipients[r].state != QS_RCPT_TODO)
+                continue;
+            waiting = true;
+            all = (w->s->mx >> qs_dns_of(dns, qs_sym_span(scan->strings, m->recipients[r].address)) & 1) != 0;
+        }
+        w->marks[i] &= waiting && all;
+    }
+}
+
 static enum qs_status by_queue(struct work *w)
 {
     const struct qs_scan *scan = w->view->scan;
@@ -506,6 +530,8 @@ enum qs_status qs_select(TALLOC_CTX *parent, const struct qs_view *view, const s
         status = by_cluster(&w);
     if (status == QS_OK)
         status = by_number(&w);
+    if (status == QS_OK)
+        by_mx(&w);
     if (status == QS_OK)
         status = by_queue(&w);
     if (status == QS_OK)

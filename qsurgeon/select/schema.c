@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "qsurgeon/dns.h"
 #include "qsurgeon/table.h"
 
 /* --- the columns ---------------------------------------------------------------------------------------- */
@@ -16,14 +17,14 @@ enum message_column {
     M_FROM_ADDRESS, M_SUBJECT, M_MESSAGE_ID, M_MAILER, M_LIST_ID, M_SCRIPT, M_RECIPIENT_COUNT, M_CLUSTER,
     M_VERDICT, M_CAUSE, M_SCORE, M_ATTEMPTS, M_NEXT_TRY, M_FORCED_EXPIRE, M_HELD, M_HOLD_REASON, M_RECEIVED,
     M_OWN_HOPS, M_FIRST_BY, M_LAST_CLIENT, M_BODY_HASH, M_URL_HOST, M_URL_HOSTS, M_TRAITS, M_PARTS,
-    M_TEXT_SIZE, M_HIDDEN_SIZE, M_BOUNCE, M_RETURNED_FROM, M_RETURNED_SUBJECT,
+    M_TEXT_SIZE, M_HIDDEN_SIZE, M_BOUNCE, M_RETURNED_FROM, M_RETURNED_SUBJECT, M_MARKS,
 };
-enum { MESSAGE_COLUMNS = M_RETURNED_SUBJECT + 1 };
+enum { MESSAGE_COLUMNS = M_MARKS + 1 };
 
 enum recipient_column {
-    R_MESSAGE, R_POSITION, R_QUEUE_ID, R_ADDRESS, R_DOMAIN, R_STATE, R_DELAY_REASON, R_NOTIFY,
+    R_MESSAGE, R_POSITION, R_QUEUE_ID, R_ADDRESS, R_DOMAIN, R_STATE, R_DELAY_REASON, R_NOTIFY, R_MX,
 };
-enum { RECIPIENT_COLUMNS = R_NOTIFY + 1 };
+enum { RECIPIENT_COLUMNS = R_MX + 1 };
 
 enum cluster_column {
     C_NAME, C_VERDICT, C_CAUSE, C_SCORE, C_CULPRIT, C_MESSAGES, C_BYTES, C_SENDERS, C_CLIENTS, C_RECIPIENTS,
@@ -87,6 +88,7 @@ static const struct qs_column columns[] = {
     {"messages", "bounce", "INTEGER", "1: carries back a returned message or its header"},
     {"messages", "returned_from", "TEXT", "From address of the returned message"},
     {"messages", "returned_subject", "TEXT", "its subject"},
+    {"messages", "marks", "TEXT", "bypass, host-name, with a blank between; '': none"},
 
     {"recipients", "message", "INTEGER", "messages.message"},
     {"recipients", "position", "INTEGER", "place in the message, from 0"},
@@ -96,6 +98,7 @@ static const struct qs_column columns[] = {
     {"recipients", "state", "TEXT", "waiting, done, cancelled"},
     {"recipients", "delay_reason", "TEXT", "last delivery result"},
     {"recipients", "notify", "INTEGER", "DSN NOTIFY bits: 1 never, 2 success, 4 failure, 8 delay"},
+    {"recipients", "mx", "TEXT", "its domain in DNS: ok, loopback, self, private, none, unknown; '': not asked"},
 
     {"clusters", "name", "TEXT", "cluster name"},
     {"clusters", "verdict", "TEXT", "storm, backscatter, legit, unsure"},
@@ -246,6 +249,17 @@ static void set_traits(struct qs_value *out, uint32_t traits)
     out->text = (struct qs_span){out->own, len};
 }
 
+static void set_marks(struct qs_value *out, unsigned marks)
+{
+    size_t len = 0;
+    for (unsigned mark = 0; mark < QS_MARKS; mark++)
+        if ((marks >> mark & 1) != 0)
+            len += (size_t)snprintf(out->own + len, sizeof out->own - len, "%s%s", len > 0 ? " " : "",
+                                    qs_mark_name((enum qs_mark)mark));
+    out->type = SQLITE_TEXT;
+    out->text = (struct qs_span){out->own, len};
+}
+
 static void set_hash(struct qs_value *out, uint64_t hash)
 {
     int len = hash != 0 ? snprintf(out->own, sizeof out->own, "%016" PRIx64, hash) : 0;
@@ -354,6 +368,8 @@ static void message_cell(const struct qs_view *view, uint32_t row, enum message_
         return set_symbol(out, scan, m->returned != NULL ? m->returned->from : 0);
     case M_RETURNED_SUBJECT:
         return set_symbol(out, scan, m->returned != NULL ? m->returned->subject : 0);
+    case M_MARKS:
+        return set_marks(out, judged != NULL ? qs_marks_of(judged, row) : 0);
     }
 }
 
@@ -392,6 +408,10 @@ static void recipient_cell(const struct qs_view *view, uint32_t row, uint32_t pa
         return set_symbol(out, scan, to->reason);
     case R_NOTIFY:
         return set_integer(out, to->notify);
+    case R_MX:
+        return set_text(out, view->judgement != NULL && view->judgement->site->dns != NULL
+                                 ? qs_mx_name(qs_dns_of(view->judgement->site->dns, qs_sym_span(scan->strings, to->address)))
+                                 : "");
     }
 }
 

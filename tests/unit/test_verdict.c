@@ -703,6 +703,40 @@ static void test_bare_messages(void **state)
     assert_int_equal(got(b, 0, 5, QS_STORM) + got(b, 0, 5, QS_BACKSCATTER), 0);
 }
 
+/* Around the filter, and to the host's own name; a trusted relay, our networks and our users are not marked. */
+static void test_marks(void **state)
+{
+    struct bench *b = *state;
+    static const struct {
+        const struct letter letter;
+        unsigned marks;
+    } table[] = {
+        {{.address = "203.0.113.5"}, 1u << QS_MARK_BYPASS},
+        {{.address = "203.0.113.5", .to = "x@mx.ours.org"}, 1u << QS_MARK_BYPASS | 1u << QS_MARK_HOST_NAME},
+        {{.address = "2001:db8::5"}, 1u << QS_MARK_BYPASS},
+        {{.address = "192.0.2.7"}, 0},
+        {{.address = "192.0.2.8"}, 1u << QS_MARK_BYPASS},
+        {{.address = "2001:db8:1::9"}, 0},
+        {{.address = "10.0.0.9"}, 0},
+        {{.address = "203.0.113.5", .user = "alice"}, 0},
+        {{.uid = 33, .to = "root@mx.ours.org"}, 1u << QS_MARK_HOST_NAME},
+    };
+    enum { N = sizeof table / sizeof *table };
+    know_site(b);
+    for (unsigned pass = 0; pass < 2; pass++) {
+        uint32_t first = b->scan->count;
+        for (unsigned i = 0; i < N; i++)
+            add(b, &table[i].letter);
+        judge(b);
+        for (unsigned i = 0; i < N; i++)
+            assert_int_equal(qs_marks_of(b->j, first + i), table[i].marks & (pass ? ~0u : ~(1u << QS_MARK_BYPASS)));
+        b->site->trusted_relays = talloc_array(b->site, char *, 2);
+        b->site->trusted_relays[0] = talloc_strdup(b->site, "192.0.2.7");
+        b->site->trusted_relays[1] = talloc_strdup(b->site, "2001:db8:1::/48");
+        b->site->trusted_relay_count = 2;
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -726,6 +760,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_order_does_not_matter, setup, teardown),
         cmocka_unit_test_setup_teardown(test_evidence_adds_up, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bare_messages, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_marks, setup, teardown),
     };
     return cmocka_run_group_tests(tests, root_setup, root_teardown);
 }
