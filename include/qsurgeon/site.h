@@ -7,6 +7,7 @@
 #include <talloc.h>
 
 #include "qsurgeon/status.h"
+
 struct qs_dns;
 
 /* Lists are talloc arrays of strings, children of the site; names in lower case without a final dot.
