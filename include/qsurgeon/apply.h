@@ -44,7 +44,11 @@ struct qs_run_result {
     uint32_t left_count;
     uint32_t archived, unlinked, in_quarantine;     /* messages, after a purge */
     const char *archive;        /* path or NULL */
-    bool stopped;               /* by `keep_going` */
+    bool stopped;               /* by `keep_going` or `rest` */
+    /* of a run that rests, filled by its caller: what the MTA has made of those released */
+    bool paced;
+    uint32_t tried, left_queue, deferred_again;
+    const char *stopped_why;    /* NULL: by a signal, or not at all */
 };
 
 struct qs_operate {
@@ -53,6 +57,10 @@ struct qs_operate {
     int64_t now;
     unsigned nonce;             /* makes the run's name unique: the process ID does */
     bool (*keep_going)(void *data, uint32_t done, uint32_t count);  /* asked after each message; false: stop */
+    /* NULL: no rests. Else the plan is performed `stretch` messages at a time (1 to 512), each stretch synced and the MTA woken, and
+     * between two of them this is called, with the messages of the plan that were dealt with; false: stop. */
+    bool (*rest)(void *data, const struct qs_run_result *so_far, uint32_t reached);
+    uint32_t stretch;
     void *data;
 };
 
@@ -91,7 +99,8 @@ enum qs_status qs_runs(TALLOC_CTX *parent, const char *state_dir, struct qs_run 
 enum qs_status qs_undo(TALLOC_CTX *parent, const char *run, const struct qs_instance *instance, struct qs_queue *queue,
                        const struct qs_operate *how, struct qs_run_result **result, struct qs_error *err) QS_MUST_CHECK;
 
-/* Continues an unfinished run. */
+/* Continues an unfinished run. One with a pace is not continued but ended, for nobody would keep the pace: what it has not
+ * reached stays as it is. */
 enum qs_status qs_resume(TALLOC_CTX *parent, const char *run, const struct qs_instance *instance, struct qs_queue *queue,
                          const struct qs_operate *how, struct qs_run_result **result, struct qs_error *err) QS_MUST_CHECK;
 

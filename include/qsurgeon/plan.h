@@ -38,6 +38,7 @@ struct qs_plan {
     enum qs_action action;
     enum qs_plan_after after;   /* PURGE */
     int64_t until;              /* DEFER, and HOLD with a due time; else 0 */
+    uint32_t pace;              /* RELEASE: messages a minute, kept by how->rest of apply.h; 0: all at once */
     char **drop;                /* DROP: addresses, as in the queue files */
     size_t drop_count;
     struct qs_plan_item *items;
@@ -59,6 +60,7 @@ struct qs_plan_wish {
     enum qs_action action;
     enum qs_plan_after after;
     int64_t until;
+    uint32_t pace;
     const char *note, *host, *words;
     char **drop;
     size_t drop_count;

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "drip.h"
 #include "due.h"
 #include "operating.h"
 #include "session.h"
@@ -49,6 +50,8 @@ static enum qs_status operate(struct qs_call *call, enum qs_action action, struc
                        o->command->name);
     if (o->keep && (o->no_archive || o->output))
         return qs_fail(err, QS_USAGE, "--keep writes no archive: leave --no-archive and --output away");
+    if (o->drip && o->plan)
+        return qs_fail(err, QS_USAGE, "a plan in a file is performed at once: give --drip together with --commit");
     enum qs_status status = qs_session_open(call, true, NULL, NULL, &session, err);
     struct qs_guard guard = qs_operating_guard(o);
     uint8_t *marks = status == QS_OK ? qs_operating_marks(call, session) : NULL;
@@ -66,6 +69,8 @@ static enum qs_status operate(struct qs_call *call, enum qs_action action, struc
         status = qs_plan_write(plan, o->plan, err);
     if (status != QS_OK)
         return status;
+    if (o->commit && plan->pace)
+        return qs_drip(call, session, plan, err);
     if (o->commit)
         return qs_operating_commit(call, plan, err);
     const char *line = o->plan ? talloc_asprintf(call->memory, "%s commit %s", o->program, qs_shell_word(call->memory, o->plan))
@@ -98,8 +103,10 @@ const struct qs_command qs_cmd_hold = {
 };
 const struct qs_command qs_cmd_release = {
     .name = "release", .summary = "let held messages go on", .arguments = "", .selects = true,
-    .options = COMMON | QS_OPTION(QS_OPT_DUE),
-    .description = "--due is for cron and timers: on sendmail it ends what `defer` began; Postfix does that by itself.\n",
+    .options = COMMON | QS_OPTION(QS_OPT_DUE) | QS_OPTION(QS_OPT_DRIP),
+    .description = "--drip watches what becomes of them, and stops when of the last 20 that the server has tried more than half\n"
+                   "were deferred again.\n"
+                   "--due is for cron and timers: on sendmail it ends what `defer` began; Postfix does that by itself.\n",
     .run = run_release,
 };
 const struct qs_command qs_cmd_purge = {

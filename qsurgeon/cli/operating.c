@@ -209,6 +209,8 @@ enum qs_status qs_operating_perform(struct qs_call *call, const struct qs_plan *
     enum qs_status applied = qs_apply(call->memory, plan, with->instance, with->queue, &with->how, &result, err);
     talloc_free(with->queue);       /* it is listed once */
     with->queue = NULL;
+    if (result && with->told)
+        with->told(with->how.data, result);
     if (result && result->run[0]) {
         status = qs_operating_report(call, result, verbs[plan->action], applied == QS_OK ? err : NULL);
         if (!call->options->json && applied == QS_OK && result->count[QS_DONE])
@@ -259,6 +261,7 @@ static enum qs_status make_wish(struct qs_call *call, const struct qs_session *s
             wish->note = qs_due_words(call->memory, wish->until, o->reason);
         }
     }
+    wish->pace = action == QS_ACT_RELEASE ? o->drip : 0;
     if (!wish->note)
         return qs_fail(err, QS_NOMEM, "out of memory");
     return QS_OK;

@@ -34,6 +34,7 @@ struct qs_operating {
     struct qs_instance *instance;
     struct qs_queue *queue;             /* not listed yet; NULL: opened when it is needed */
     struct qs_operate how;
+    void (*told)(void *data, struct qs_run_result *result);     /* NULL, or adds to a result before it is reported; data: how.data */
 };
 
 /* The queue of the plan, and qs_operating_begin. */

@@ -217,8 +217,23 @@ static bool needs_work(const struct run *run, uint32_t n)
     return !r->has_outcome || r->outcome == QS_NOT_REACHED || r->outcome == QS_FAILED;
 }
 
+/* What was done is made to last and the MTA told, then the caller may wait. */
+static enum qs_status rest(struct run *run, uint32_t reached, struct qs_error *err)
+{
+    enum qs_status status = qs_fs_sync(run->fs, err);
+    if (status == QS_OK)
+        status = qs_journal_sync(run->journal, err);
+    if (status != QS_OK)
+        return status;
+    qs_run_wake(run);
+    if (!run->how->rest(run->how->data, run->result, reached))
+        run->result->stopped = true;
+    return QS_OK;
+}
+
 static enum qs_status perform_plan(struct run *run, struct qs_error *err)
 {
+    const uint32_t stretch = run->how->rest && run->how->stretch && run->how->stretch < BATCH ? run->how->stretch : BATCH;
     enum qs_status status = list_entries(run, err);
     for (uint32_t n = 0; status == QS_OK && n < run->plan->count;) {
         TALLOC_CTX *batch = talloc_new(NULL);
@@ -226,7 +241,7 @@ static enum qs_status perform_plan(struct run *run, struct qs_error *err)
         uint32_t count = 0, moved = 0;
         if (!list)
             status = qs_fail(err, QS_NOMEM, "out of memory");
-        for (; status == QS_OK && n < run->plan->count && count < BATCH; n++) {
+        for (; status == QS_OK && n < run->plan->count && count < stretch; n++) {
             struct qs_error why = {""};
             if (!needs_work(run, n))
                 continue;
@@ -251,6 +266,8 @@ static enum qs_status perform_plan(struct run *run, struct qs_error *err)
         enum qs_status left = list ? leave_rest(run, list, moved, count, status == QS_OK ? err : NULL) : QS_OK;
         status = status == QS_OK ? left : status;
         talloc_free(batch);
+        if (status == QS_OK && run->how->rest && count && n < run->plan->count && !run->result->stopped)
+            status = rest(run, n, err);
     }
     uint32_t told_of = 0;
     for (unsigned o = 0; o < QS_OUTCOMES; o++)
@@ -509,13 +526,14 @@ struct run *qs_run_new(TALLOC_CTX *parent, const struct qs_plan *plan, const str
 enum qs_status qs_run_go_on(struct run *run, struct qs_error *err)
 {
     enum qs_status status = run->journal ? QS_OK : qs_journal_open(run, run->dir, &run->journal, err);
-    if (status == QS_OK)
+    bool abandoned = run->plan->pace && !run->how->rest;
+    if (status == QS_OK && !abandoned)
         status = perform_plan(run, err);
     if (run->journal)
         qs_run_wake(run);
     if (status == QS_OK && run->plan->action == QS_ACT_PURGE && !run->result->stopped)
         status = after_purge(run, err);
-    if (status != QS_OK || run->result->stopped)
+    if (status != QS_OK || (run->result->stopped && !run->plan->pace))
         return status;
     status = qs_fs_prune_run(run->fs, err);
     return status == QS_OK ? qs_journal_mark(run->journal, "end", err) : status;

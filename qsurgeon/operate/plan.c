@@ -170,6 +170,7 @@ enum qs_status qs_plan_make(TALLOC_CTX *parent, const struct qs_view *view, cons
     plan->action = wish->action;
     plan->after = wish->after;
     plan->until = wish->until;
+    plan->pace = wish->pace;
     plan->drop = wish->drop;
     plan->drop_count = wish->drop_count;
     struct last_reason last = {0};
@@ -230,12 +231,13 @@ static json_t *header_of(const struct qs_plan *p)
     json_t *drop = json_array();
     for (size_t i = 0; i < p->drop_count; i++)
         json_array_append_new(drop, text_or_null(p->drop[i]));
-    return json_pack("{s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:s, s:s, s:I, s:o, s:I, s:I}",
+    return json_pack("{s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:s, s:s, s:I, s:I, s:o, s:I, s:I}",
                      "qsurgeon_plan", PLAN_VERSION, "host", text_or_null(p->host), "mta", text_or_null(p->mta),
                      "instance", text_or_null(p->instance), "queue_dir", text_or_null(p->queue_dir),
                      "config", text_or_null(p->config), "tool", text_or_null(p->tool), "selection", text_or_null(p->words),
                      "note", text_or_null(p->note), "made", (json_int_t)p->made, "device", (json_int_t)p->device,
                      "action", qs_action_name(p->action), "after", after_words[p->after], "until", (json_int_t)p->until,
+                     "pace", (json_int_t)p->pace,
                      "drop", drop, "messages", (json_int_t)p->count, "bytes", (json_int_t)p->bytes);
 }
 
@@ -350,7 +352,7 @@ static bool take_drop(struct qs_plan *plan, const json_t *object)
 
 static bool take_header(struct qs_plan *p, const json_t *object)
 {
-    int64_t version = 0, device = 0, count = 0, bytes = 0;
+    int64_t version = 0, device = 0, count = 0, bytes = 0, pace = 0;
     struct qs_span action, after;
     if (!take_number(object, "qsurgeon_plan", PLAN_VERSION, &version) || version != PLAN_VERSION ||
         !take_text(p, object, "host", true, &p->host) || !take_text(p, object, "mta", true, &p->mta) ||
@@ -360,10 +362,12 @@ static bool take_header(struct qs_plan *p, const json_t *object)
         !take_number(object, "made", 0, &p->made) || !take_number(object, "device", 0, &device) ||
         !take_number(object, "until", 0, &p->until) || !take_number(object, "messages", 0, &count) ||
         !take_number(object, "bytes", 0, &bytes) || count > UINT32_MAX || !take_word(object, "action", &action) ||
+        (json_object_get(object, "pace") && !take_number(object, "pace", 0, &pace)) || pace > UINT32_MAX ||
         !qs_action_parse(action, &p->action) || !take_word(object, "after", &after) || !take_drop(p, object))
         return false;
     p->device = (uint64_t)device;
     p->count = (uint32_t)count;
+    p->pace = (uint32_t)pace;
     p->bytes = (uint64_t)bytes;
     for (unsigned a = 0; a < sizeof after_words / sizeof *after_words; a++)
         if (qs_span_is(after, after_words[a])) {

@@ -93,6 +93,9 @@ enum qs_status qs_report_plan_text(FILE *out, const struct qs_view *view, const 
     fputs("Selected: ", out);
     qs_print_safe(out, qs_span_of(plan->words), style);
     fputs("\n", out);
+    if (plan->pace)
+        fprintf(out, "Pace: %s a minute, which takes %s\n", qs_number(b, plan->pace),
+                qs_text_age(c, (int64_t)(plan->count / plan->pace) * 60 + (int64_t)(plan->count % plan->pace) * 60 / plan->pace));
     if (plan->until)
         fprintf(out, "Until: %s\n", qs_time(when, plan->until));
     for (size_t i = 0; i < plan->drop_count && i < LEFT_SHOWN; i++) {
@@ -162,6 +165,13 @@ enum qs_status qs_report_result_text(FILE *out, const struct qs_run_result *r, c
     fprintf(out, "%s: %s of %s, %s.%s Run %s\n", verb, qs_plural(a, r->count[QS_DONE], "message", "messages"),
             qs_number(b, planned(r)), qs_text_bytes(c, r->bytes_done), r->stopped ? " Stopped before the end." : "",
             r->run);
+    if (r->paced) {
+        fprintf(out, "The server has tried %s of them: ", qs_number(a, r->tried));
+        fprintf(out, "%s left the queue, ", qs_number(a, r->left_queue));
+        fprintf(out, "%s deferred again\n", qs_plural(a, r->deferred_again, "was", "were"));
+    }
+    if (r->stopped_why)
+        fprintf(out, "Stopped because %s\n", r->stopped_why);
     if (r->archive) {
         fprintf(out, "Archived and read back: %s in ", qs_plural(a, r->archived, "message", "messages"));
         qs_print_safe(out, qs_span_of(r->archive), style);
@@ -194,6 +204,14 @@ enum qs_status qs_report_result_json(FILE *out, const struct qs_run_result *r, c
     qs_json_object(&o, "outcomes", outcomes);
     qs_json_count(&o, "bytes", r->bytes_done);
     qs_json_bool(&o, "stopped", r->stopped);
+    if (r->paced) {
+        struct qs_json pace = qs_json_new();
+        qs_json_count(&pace, "tried", r->tried);
+        qs_json_count(&pace, "left_queue", r->left_queue);
+        qs_json_count(&pace, "deferred_again", r->deferred_again);
+        qs_json_text_or_null(&pace, "stopped_why", qs_span_of(r->stopped_why));
+        qs_json_object(&o, "drip", pace);
+    }
     qs_json_text_or_null(&o, "archive", qs_span_of(r->archive));
     qs_json_count(&o, "archived", r->archived);
     qs_json_count(&o, "in_quarantine", r->in_quarantine);

@@ -227,10 +227,13 @@ static void test_plan(void **state)
 {
     (void)state;
     struct qs_plan plan = plan_of(), *read = NULL;
+    plan.pace = 60;
+    plan.until = 1700000007;
     assert_int_equal(qs_plan_write(&plan, in_place("a.plan"), &err), QS_OK);
     assert_int_equal(qs_plan_write(&plan, in_place("a.plan"), &err), QS_USAGE);
     assert_int_equal(qs_plan_read(root, in_place("a.plan"), false, &read, &err), QS_OK);
     assert_string_equal(read->host, plan.host);
+    assert_true(read->pace == 60 && read->until == 1700000007);
     assert_true(read->count == 2 && read->items[0].digest == items[0].digest && read->items[1].inode == 18);
     talloc_free(read);
     size_t size = 0, refused = 0;
