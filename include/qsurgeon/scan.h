@@ -106,6 +106,12 @@ struct qs_scan_totals {
     uint64_t no_permission;         /* of those, for want of a privilege */
 };
 
+/* A message that the admin showed to say: such is good, or bad. */
+struct qs_sample {
+    struct qs_fingerprint print;    /* of a notice: of the text that it returns */
+    bool good;
+};
+
 struct qs_scan_options {
     unsigned threads;               /* 0: one for each processor */
     bool detail;                    /* keep what only `list`, `save` and `sql` show */
@@ -119,6 +125,8 @@ struct qs_scan {
     struct qs_intern *strings;
     struct qs_problem *problems;    /* the first QS_PROBLEMS_KEPT */
     size_t problem_count;
+    struct qs_sample *samples;
+    size_t sample_count;
     struct qs_scan_totals totals;
     struct qs_scan_options options;
     struct qs_scan_work *work;      /* private */
@@ -164,5 +172,18 @@ struct qs_scan_lens;                /* the buffers of one thread */
 struct qs_scan_lens *qs_scan_lens_new(TALLOC_CTX *parent, struct qs_scan *scan);
 enum qs_status qs_scan_content(struct qs_scan_lens *lens, struct qs_span content, bool cut, bool null_sender,
                                struct qs_message *m, struct qs_error *err) QS_MUST_CHECK;
+
+/* The content fields of the raw message in the file `path`, of which as much is read as of one in a queue. QS_GONE,
+ * QS_NOPERM, QS_IO, QS_NOMEM. */
+enum qs_status qs_scan_file(struct qs_scan_lens *lens, const char *path, struct qs_message *m,
+                            struct qs_error *err) QS_MUST_CHECK;
+
+/* Adds the raw messages in the files of a directory to scan->samples; those without text and names that begin with a dot
+ * are passed over. QS_USAGE: none is left, or too many. QS_GONE, QS_NOPERM, QS_IO, QS_NOMEM. */
+enum qs_status qs_scan_add_samples(struct qs_scan *scan, const char *path, bool good,
+                                   struct qs_error *err) QS_MUST_CHECK;
+
+/* The same text, or one as like as qs_cluster_alike() asks. */
+bool qs_same_text(const struct qs_fingerprint *a, const struct qs_fingerprint *b);
 
 #endif

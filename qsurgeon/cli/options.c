@@ -83,6 +83,8 @@ static const struct option table[QS_OPTIONS] = {
     [QS_OPT_STICKY] = {"sticky", 0, "TIME", OWN, "for so long, do the same to new arrivals like them"},
     [QS_OPT_STATE] = {"state", 0, "DIR", WHERE, "where runs are kept; /var/lib/qsurgeon/MTA otherwise"},
     [QS_OPT_SITE] = {"site", 0, "FILE", WHERE, "what this host serves and trusts; /etc/qsurgeon.conf otherwise"},
+    [QS_OPT_LIKE_GOOD] = {"like-good", 0, "DIR", WHERE, "raw messages, a file each: what resembles them is real"},
+    [QS_OPT_LIKE_BAD] = {"like-bad", 0, "DIR", WHERE, "the same: what resembles them is storm, even alone"},
 };
 
 /* --- did you mean -------------------------------------------------------------------- */
@@ -447,6 +449,10 @@ static enum qs_status apply(struct parser *p, enum qs_option_id id, const char *
         return set_once(p, name, value, &o->state);
     case QS_OPT_SITE:
         return set_once(p, name, value, &o->site);
+    case QS_OPT_LIKE_GOOD:
+        return append(o, &o->like_good, &o->like_good_count, value, len);
+    case QS_OPT_LIKE_BAD:
+        return append(o, &o->like_bad, &o->like_bad_count, value, len);
     }
     return QS_OK;
 }

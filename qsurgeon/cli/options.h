@@ -70,8 +70,10 @@ enum qs_option_id {
     QS_OPT_STICKY,
     QS_OPT_STATE,
     QS_OPT_SITE,
+    QS_OPT_LIKE_GOOD,
+    QS_OPT_LIKE_BAD,
 };
-enum { QS_OPTIONS = QS_OPT_SITE + 1 };
+enum { QS_OPTIONS = QS_OPT_LIKE_BAD + 1 };
 /* A set of options: more than 64 of them. */
 typedef unsigned __int128 qs_option_set;
 #define QS_OPTION(id) ((qs_option_set)1 << (id))
@@ -83,6 +85,8 @@ struct qs_options {
     bool help, version;
     const char *mta, *queue_dir, *config, *site;
     char **from; size_t from_count;
+    char **like_good; size_t like_good_count;
+    char **like_bad; size_t like_bad_count;
     unsigned threads, top;
     struct qs_selection *selection;
     bool all, commit, include_legit, keep, no_archive, edited;

@@ -156,6 +156,20 @@ static enum qs_status ask_dns(struct qs_call *call, const struct qs_session *ses
     return QS_OK;
 }
 
+static enum qs_status read_samples(struct qs_scan *scan, char *const *dirs, size_t count, bool good,
+                                   struct qs_error *err)
+{
+    enum qs_status status = QS_OK;
+    for (size_t i = 0; status == QS_OK && i < count; i++) {
+        struct qs_error why = {""};
+        status = qs_scan_add_samples(scan, dirs[i], good, &why);
+        if (status != QS_OK)
+            status = qs_fail(err, status == QS_GONE ? QS_USAGE : status, "--like-%s %s", good ? "good" : "bad",
+                             why.text);
+    }
+    return status;
+}
+
 /* What could not be read for want of a privilege: said once, whatever the report shows of it. */
 static enum qs_status check_permission(struct qs_call *call, const struct qs_scan *scan, struct qs_error *err)
 {
@@ -203,6 +217,12 @@ enum qs_status qs_session_open(struct qs_call *call, bool detail, qs_picture pic
     if (!session || !site || !(session->view.scan = qs_scan_new(call->memory, &how)))
         return qs_fail(err, QS_NOMEM, "out of memory");
     session->view.now = time(NULL);
+    status = read_samples(session->view.scan, call->options->like_good, call->options->like_good_count, true, err);
+    if (status == QS_OK)
+        status = read_samples(session->view.scan, call->options->like_bad, call->options->like_bad_count, false,
+                              err);
+    if (status != QS_OK)
+        return status;
     if (call->options->from_count) {
         status = load_saved(call, session, site, err);
         if (status == QS_OK)

@@ -111,6 +111,10 @@ static void count_bits(const struct qs_message *m, const struct qs_fact *f, stru
     out->looping += m->own_hops > 2;
     out->bypass += (f->bits & QS_F_BYPASS) != 0;
     out->to_loopback += (f->bits & QS_F_TO_LOOPBACK) != 0;
+    out->honeypots += (b & QS_F_HONEYPOT) != 0;
+    out->good += (b & QS_F_GOOD) != 0;
+    out->like_good += (b & QS_F_LIKE_GOOD) != 0;
+    out->like_bad += (b & QS_F_LIKE_BAD) != 0;
     if (b & QS_F_INSIDE) {
         out->inside++;
         out->own_clients += (b & QS_F_OWN_CLIENT) != 0;
@@ -153,9 +157,12 @@ static bool count_values(const struct qs_work *work, uint32_t at, struct qs_crow
     bool ok = count_distinct(c, SENDER, m->sender, &out->senders) &&
               count_distinct(c, SOURCE, f->source, &out->sources) &&
               count_distinct(c, CLIENT, m->client_address, &out->clients);
-    if (f->sender_org)
-        ok = ok && count_distinct(c, SENDER_ORG, f->sender_org, &out->sender_orgs) &&
-             count_distinct(c, ROUTE, (uint64_t)f->sender_org << 32 | f->source, &out->routes);
+    if (f->sender_org) {
+        uint32_t times = ok ? count_one(c, SENDER_ORG, f->sender_org) : 0;
+        out->sender_orgs += times == 1;
+        out->same_org += times ? times - 1 : 0;
+        ok = times && count_distinct(c, ROUTE, (uint64_t)f->sender_org << 32 | f->source, &out->routes);
+    }
     if (f->bits & QS_F_INSIDE && m->url[0])
         out->links_home += links_home(work, m);
     for (uint32_t r = 0; ok && r < m->recipient_count && r < RECIPIENTS_COUNTED; r++)

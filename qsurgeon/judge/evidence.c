@@ -10,17 +10,18 @@
 
 #include "judge.h"
 
+enum { GOOD_SOURCES = 3 };          /* from which a good sender may well send; more speak for forgery */
 enum { SENDERS_BELIEVED = 8 };      /* sender domains up to which each may well have its own source */
 
 enum sign {
-    PRIOR, SIMILAR, WORDINGS, HIDDEN, DISGUISED, LINKED,
+    PRIOR, SIMILAR, WORDINGS, HIDDEN, DISGUISED, LINKED, BOUNCED_TEXT, LIKE_BAD,
     SENDER_DOMAINS, FORGED_LOCAL,
-    SOURCES, NO_NAMES, HELO,
-    RELAYING, TO_HOST, FOREIGN_RECIPIENTS, VICTIM_FLOOD, FORGED_VICTIMS,
+    SOURCES, NO_NAMES, HELO, BOUNCED_SOURCES,
+    RELAYING, TO_HOST, HONEYPOT, FOREIGN_RECIPIENTS, VICTIM_FLOOD, FORGED_VICTIMS,
     ACCOUNT_SOURCES, ACCOUNT_VOLUME, SCRIPT,
     NOT_OURS, FALSE_TRACE, BOUNCING_STRANGERS, RETURNED_CAMPAIGN, RETURNED_STORM, RETURNED_SOURCES, REPORTERS,
     LOOPING, LOOPBACK_MX, BYPASS,
-    ONE_SOURCE, LINKS_HOME, LOGIN_INSIDE, FEW_RECIPIENTS, LISTED, VOUCHED, INSIDE, ODD_ONE_OUT, ODD_BUILD, THREAD, FROM_US, GENUINE, OTHER_SUBJECT, OTHER_RETURN,
+    ONE_SOURCE, LINKS_HOME, LOGIN_INSIDE, GOOD_SENDER, LIKE_GOOD, FEW_RECIPIENTS, LISTED, VOUCHED, INSIDE, ODD_ONE_OUT, ODD_BUILD, THREAD, FROM_US, GENUINE, OTHER_SUBJECT, OTHER_RETURN,
     SIGNS,
 };
 
@@ -36,6 +37,8 @@ static const struct {
     [HIDDEN] = {QS_FAM_CONTENT, "hidden-text", 1.5},
     [DISGUISED] = {QS_FAM_CONTENT, "disguised-letters", 2.0},
     [LINKED] = {QS_FAM_CONTENT, "same-link-from-unrelated-senders", 1.0},
+    [BOUNCED_TEXT] = {QS_FAM_CONTENT, "our-bounces-return-this-text", 2.5},
+    [LIKE_BAD] = {QS_FAM_CONTENT, "like-a-bad-sample", 4.5},
     /* who it says it is from */
     [SENDER_DOMAINS] = {QS_FAM_SENDERS, "many-sender-domains", 3.0},
     [FORGED_LOCAL] = {QS_FAM_SENDERS, "our-domain-forged-as-sender", 3.0},
@@ -43,11 +46,13 @@ static const struct {
     [SOURCES] = {QS_FAM_CLIENTS, "many-unrelated-clients", 3.0},
     [NO_NAMES] = {QS_FAM_CLIENTS, "clients-without-proper-names", 2.0},
     [HELO] = {QS_FAM_CLIENTS, "implausible-helo", 1.0},
+    [BOUNCED_SOURCES] = {QS_FAM_CLIENTS, "many-clients-sent-what-we-bounced", 2.5},
     [REPORTERS] = {QS_FAM_CLIENTS, "notices-from-many-hosts", 1.5},
     [RETURNED_SOURCES] = {QS_FAM_CLIENTS, "returned-mail-from-many-clients", 2.0},
     /* where it goes */
     [RELAYING] = {QS_FAM_RECIPIENTS, "strangers-to-strangers", 3.0},
     [TO_HOST] = {QS_FAM_RECIPIENTS, "addresses-at-our-host-name", 1.5},
+    [HONEYPOT] = {QS_FAM_RECIPIENTS, "to-a-honeypot", 4.0},
     [FOREIGN_RECIPIENTS] = {QS_FAM_RECIPIENTS, "many-foreign-recipients", 1.5},
     [VICTIM_FLOOD] = {QS_FAM_RECIPIENTS, "flood-of-notices-to-one-address", 3.0},
     [FORGED_VICTIMS] = {QS_FAM_RECIPIENTS, "notices-to-many-strangers", 1.5},
@@ -68,6 +73,8 @@ static const struct {
     [ONE_SOURCE] = {QS_FAM_LEGITIMACY, "each-sender-from-its-own-source", -6.0},
     [LINKS_HOME] = {QS_FAM_LEGITIMACY, "links-to-the-sender's-own-site", -2.5},
     [LOGIN_INSIDE] = {QS_FAM_LEGITIMACY, "login-from-our-network", -3.0},
+    [GOOD_SENDER] = {QS_FAM_LEGITIMACY, "good-sender-of-the-site-file", -8.0},
+    [LIKE_GOOD] = {QS_FAM_LEGITIMACY, "like-a-good-sample", -5.0},
     [FEW_RECIPIENTS] = {QS_FAM_LEGITIMACY, "few-recipients", -2.0},
     [LISTED] = {QS_FAM_LEGITIMACY, "headers-of-one-list", -1.0},
     [VOUCHED] = {QS_FAM_LEGITIMACY, "sender's-own-mail-server", -6.0},
@@ -145,14 +152,21 @@ static double one_text(const struct qs_crowd *c)
     return fmin(1, fmax(0.2, fmax(sure, large)));
 }
 
-/* One text with one link from many organisations' own servers: names are cheap for who buys them by the dozen. */
+/* One text with one link from many organisations' own servers: names are cheap for who buys them by the dozen. They are used
+ * evenly: two messages have the organisation in common as seldom as if there were so many of one size. */
 static bool snowshoe(const struct qs_crowd *c)
 {
-    return c->likeness >= 0.3 && c->sender_orgs >= 8 && c->recipients >= 8 && share(c->top_link, c->count) >= 0.25;
+    enum { MESSAGES = 20, EVEN_ORGS = 8 };
+    uint64_t pairs = (uint64_t)c->count * (c->count - 1) / 2;
+    return c->count >= MESSAGES && c->likeness >= 0.3 && c->sender_orgs >= EVEN_ORGS && c->recipients >= EVEN_ORGS &&
+           c->same_org * EVEN_ORGS <= pairs && share(c->top_link, c->count) >= 0.25;
 }
 
 static void weigh_text(const struct qs_crowd *c, struct qs_sum *sum)
 {
+    add(sum, LIKE_BAD, share(c->like_bad, c->count), "%d %% resemble a sample", percent(c->like_bad, c->count));
+    if (c->bounced >= 3)
+        add(sum, BOUNCED_TEXT, fmin(1, many(c->bounced, 6)), "%u bounces of this host", c->bounced);
     if (c->count < 3)
         return;
     add(sum, SIMILAR, one_text(c) * many(c->count, 5), "%u messages of one text", c->count);
@@ -190,6 +204,9 @@ static void weigh_strangers(const struct qs_work *work, const struct qs_crowd *c
     add(sum, HELO, weak * share(c->bad_helo, c->count), "%d %%", percent(c->bad_helo, c->count));
     if (qs_table_count(work->known->domains))
         add(sum, RELAYING, share(c->relayed, c->count), "%d %% go from strangers to strangers", percent(c->relayed, c->count));
+    if (c->bounced_clients >= 3)
+        add(sum, BOUNCED_SOURCES, fmin(1, many(c->bounced_clients, 5)), "%u clients", c->bounced_clients);
+    add(sum, HONEYPOT, 20 * share(c->honeypots, c->count), "%u messages", c->honeypots);
     add(sum, TO_HOST, 4 * share(c->to_host, c->count), "%d %% of them", percent(c->to_host, c->count));
     add(sum, BYPASS, share(c->bypass, c->count), "%d %% came through no trusted relay", percent(c->bypass, c->count));
     weigh_loopback(c, sum);
@@ -218,6 +235,9 @@ static void weigh_for(const struct qs_crowd *c, struct qs_sum *sum)
     double believed = snowshoe(c) ? 0.2 : 1;
     add(sum, VOUCHED, believed * share(c->vouched, c->count), "%d %% come from their sender's own mail server",
         percent(c->vouched, c->count));
+    add(sum, GOOD_SENDER, share(c->good, c->count) * fmin(1, share(GOOD_SOURCES, c->sources)), "%d %% from %u sources",
+        percent(c->good, c->count), c->sources);
+    add(sum, LIKE_GOOD, share(c->like_good, c->count), "%d %% resemble a sample", percent(c->like_good, c->count));
     if (c->count >= 4 && c->recipients <= 2)
         add(sum, FEW_RECIPIENTS, 1, "all to %u recipient%s", c->recipients, c->recipients == 1 ? "" : "s");
     if (c->lists_one == 1 && c->sender_orgs)
@@ -262,6 +282,8 @@ void qs_weigh_message(const struct qs_work *work, const struct qs_crowd *crowd, 
         add(sum, ODD_ONE_OUT, 1, "it comes from inside, the others do not");
     else if (crowd->origin && f->origin != crowd->origin)
         add(sum, ODD_ONE_OUT, 1, "another user sent it");
+    if ((f->bits & QS_F_GOOD) && share(crowd->good, crowd->count) < 0.2)
+        add(sum, GOOD_SENDER, 1, "its sender is one, those of the others are not");
     uint32_t t = work->scan->messages[message].traits;
     if (deviates(crowd, crowd->html, t & QS_T_HTML))
         add(sum, ODD_BUILD, 1, t & QS_T_HTML ? "it is HTML, the others are not" : "it is plain text, the others are HTML");
@@ -291,6 +313,7 @@ void qs_weigh_notices(const struct qs_work *work, const struct qs_crowd *c, stru
         add(sum, RETURNED_SOURCES, many(c->returned_clients, 6), "sent by %u clients", c->returned_clients);
     if (foreign >= 3)
         add(sum, REPORTERS, share(foreign, c->count) * many(c->sources, 5), "from %u hosts", c->sources);
+    add(sum, LIKE_BAD, share(c->like_bad, c->count), "%d %% return what resembles a sample", percent(c->like_bad, c->count));
     add(sum, VICTIM_FLOOD, many(c->count / victims, 4), "%u notices to %u address%s", c->count, victims, victims == 1 ? "" : "es");
     if (c->made_here >= 3)
         add(sum, FORGED_VICTIMS, share(c->made_here, c->count) * many(victims, 6), "to %u addresses", victims);

@@ -24,6 +24,8 @@ struct qs_known {
     struct qs_table *domains;       /* digest of a domain that is ours, local or relayed */
     struct qs_table *orgs;          /* qs_host_hash of the local domains and of the hosts */
     struct qs_table *outside;       /* addresses (symbols) under which other hosts see us, from returned messages */
+    struct qs_table *honeypots;     /* digests of addresses */
+    struct qs_table *good;          /* digests of addresses, and of "@" and a domain */
     struct qs_network *network;
     size_t network_count;
     struct qs_network *relay;       /* the trusted relays */
@@ -77,6 +79,10 @@ enum qs_fact_bit {
     QS_F_RETURNS_STORM = 1u << 23,  /* the returned message is of a convicted campaign, or of a client that sent such */
     QS_F_OTHER_MESSAGE = 1u << 22,  /* a notice that returns nothing and whose subject is unlike those of its flood */
     QS_F_RETURNS_DUBIOUS = 1u << 21,    /* the returned message came from a client without a name, or of an access network */
+    QS_F_HONEYPOT = 1u << 25,       /* has a recipient to whom nobody may write */
+    QS_F_GOOD = 1u << 26,           /* of a sender whom the admin trusts, and its client does not contradict */
+    QS_F_LIKE_GOOD = 1u << 27,      /* resembles a sample of good mail */
+    QS_F_LIKE_BAD = 1u << 30,       /* resembles a sample of bad mail, or returns such */
     QS_F_GENUINE = 1u << 20,        /* we got the returned message from the own server of whom the notice goes to */
 };
 /* What ties a message of a stranger to its sender and is hard to forge at scale. */
@@ -113,6 +119,11 @@ static inline bool qs_is_dubious(uint32_t bits)
 {
     return bits & QS_F_NOTICE ? bits & QS_F_RETURNS_DUBIOUS : bits & (QS_F_NO_NAME | QS_F_GENERIC);
 }
+
+/* --- given.c: what the admin told --------------------------------------------------------------------------------------- */
+
+/* Sets QS_F_HONEYPOT, QS_F_GOOD, QS_F_LIKE_GOOD and QS_F_LIKE_BAD. */
+void qs_mark_given(const struct qs_scan *scan, const struct qs_known *known, struct qs_fact *fact);
 
 /* --- linkage.c: average linkage of a few points ---------------------------------------------------------------------- */
 
@@ -180,12 +191,15 @@ struct qs_notices *qs_join_notices(TALLOC_CTX *parent, const struct qs_scan *sca
 struct qs_crowd {
     uint32_t count;
     uint32_t senders, sender_orgs, sources, clients, recipients;   /* distinct */
+    uint64_t same_org;              /* pairs of messages that have the sender's organisation in common */
     uint32_t routes;                /* distinct pairs of sender organisation and source */
     uint32_t outside;               /* messages from strangers: not inside; the next ones count among them */
     uint32_t vouched, steady, no_name, generic, bad_helo, forged, relayed, to_host, bypass;
     uint32_t links_home;            /* from inside, with a link to the From address's organisation or to ours */
     uint32_t inside, authenticated, local, own_clients, own_sender, nulls, to_others;
     uint32_t html, images, attachments;
+    uint32_t honeypots, good, like_good, like_bad;      /* messages with what the admin told of */
+    uint32_t bounced, bounced_clients;      /* of a campaign: our bounces that return it, and who had sent those */
     uint32_t hidden, disguised, listed, lists_one, scripts, replies;
     uint32_t top_link, top_origin, origin_nets;
     uint32_t origin;                /* when it has more than half */
@@ -198,6 +212,11 @@ struct qs_crowd {
     uint64_t bytes;
 };
 
+struct qs_bounced {                 /* our bounces that return a campaign */
+    uint32_t count;
+    uint32_t clients;               /* distinct ones that had sent it */
+};
+
 struct qs_work {                    /* everything known when judging */
     const struct qs_scan *scan;
     const struct qs_clusters *clusters;
@@ -206,6 +225,7 @@ struct qs_work {                    /* everything known when judging */
     struct qs_campaigns *campaigns;
     struct qs_notices *notices;
     uint8_t *bad;                   /* of each campaign: convicted */
+    struct qs_bounced *bounced;     /* of each campaign */
     struct qs_census *census;       /* counters that are used again and again */
     uint32_t usual_volume;          /* messages of a usual user or script of ours */
 };

@@ -43,7 +43,7 @@ bool qs_in_campaigns(const struct qs_scan *scan, const struct qs_fact *fact, uin
     uint32_t bits = fact[message].bits;
     if (bits & QS_F_NOTICE)
         return m->returned && m->returned->print.shingles && !(bits & QS_F_GENUINE);
-    return m->print.shingles && !(bits & (QS_F_VOUCHED | QS_F_STEADY));
+    return m->print.shingles && !(bits & (QS_F_VOUCHED | QS_F_STEADY | QS_F_GOOD));
 }
 
 struct tally {

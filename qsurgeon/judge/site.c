@@ -342,7 +342,9 @@ static bool copy_site(struct qs_known *known, const struct qs_site *given)
            copy_list(site, &site->relay_domains, &site->relay_count, given->relay_domains, given->relay_count) &&
            copy_list(site, &site->networks, &site->network_count, given->networks, given->network_count) &&
            copy_list(site, &site->trusted_relays, &site->trusted_relay_count, given->trusted_relays,
-                     given->trusted_relay_count);
+                     given->trusted_relay_count) &&
+           copy_list(site, &site->honeypots, &site->honeypot_count, given->honeypots, given->honeypot_count) &&
+           copy_list(site, &site->good_senders, &site->good_sender_count, given->good_senders, given->good_sender_count);
 }
 
 static bool fill_tables(struct qs_known *known)
@@ -357,6 +359,12 @@ static bool fill_tables(struct qs_known *known)
     }
     for (size_t i = 0; i < site->relay_count; i++)
         if (!mark(known->domains, qs_name_digest(qs_span_of(site->relay_domains[i]))))
+            return false;
+    for (size_t i = 0; i < site->honeypot_count; i++)
+        if (!mark(known->honeypots, qs_name_digest(qs_span_of(site->honeypots[i]))))
+            return false;
+    for (size_t i = 0; i < site->good_sender_count; i++)
+        if (!mark(known->good, qs_name_digest(qs_span_of(site->good_senders[i]))))
             return false;
     known->network = talloc_array(known, struct qs_network, site->network_count ? (unsigned)site->network_count : 1);
     for (size_t i = 0; known->network && i < site->network_count; i++)
@@ -380,8 +388,10 @@ struct qs_known *qs_know_site(TALLOC_CTX *parent, const struct qs_scan *scan, co
     known->domains = qs_table_new(known, 64);
     known->orgs = qs_table_new(known, 64);
     known->outside = qs_table_new(known, 16);
-    bool ok = known->site && known->hosts && known->domains && known->orgs && known->outside &&
-              copy_site(known, given);
+    known->honeypots = qs_table_new(known, 16);
+    known->good = qs_table_new(known, 16);
+    bool ok = known->site && known->hosts && known->domains && known->orgs && known->outside && known->honeypots &&
+              known->good && copy_site(known, given);
     if (ok && known->site->hostname)
         ok = add_host(known, qs_span_of(known->site->hostname), true);
     ok = ok && learn_hosts(known, scan);

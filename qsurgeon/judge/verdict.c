@@ -4,6 +4,7 @@
  *   site.c       what this host is: host names, domains, networks; from configuration or learnt from the queue
  *   facts.c      what each message shows by itself: who handed it over, is its sender vouched for by something that is hard
  *                to forge, is it a notice and did what it returns pass this host
+ *   given.c      what the admin told: honeypots, good senders, samples
  *   campaigns.c  messages of one wording (linkage.c, profile.c); a notice counts with the text that it returns
  *   here         campaigns are judged; whoever resembles a convicted one enough is added to it
  *   notices.c    notices join to floods: by the campaign they return, by the clients it came from, by victim
@@ -12,8 +13,8 @@
  *   evidence.c   the weights; a group's sum plus a message's own sum is the message's score
  *
  * A verdict of storm or backscatter needs a score of `guilty` and two families of evidence; likeness of texts is one family
- * and convicts nobody alone. A message that stands alone is never convicted, unless what it returns is of a convicted
- * campaign. At `legit` and below a message is taken for wanted; between the two it is left to the admin.
+ * and convicts nobody alone. A message that stands alone is never convicted, unless it or what it returns is of a convicted
+ * campaign, or the admin gave a rule that it breaks: a honeypot, a bad sample. At `legit` and below a message is taken for wanted; between the two it is left to the admin.
  *
  * What can be forged at no cost (list headers, In-Reply-To, the form of a notice, Received fields in our name) acquits
  * nobody: a vouched sender needs a client whose name, looked up by the MTA, belongs to the sender's organisation, or the
@@ -98,6 +99,39 @@ static uint32_t choose_members(const struct qs_work *w, const uint32_t *member, 
     return used;
 }
 
+/* Our own bounces of mail from strangers, by the campaign that they return: where unknown users are bounced, most of a storm
+ * is in the queue only in this form. */
+static bool count_bounced(struct qs_work *w)
+{
+    struct qs_table *seen = qs_table_new(NULL, 256);
+    bool ok = seen != NULL;
+    for (uint32_t i = 0; ok && i < w->scan->count; i++) {
+        const struct qs_fact *f = &w->fact[i];
+        uint32_t campaign = w->campaigns->of[i];
+        if (!(f->bits & QS_F_MADE_HERE) || f->bits & (QS_F_FROM_US | QS_F_GENUINE) || campaign == QS_NONE)
+            continue;
+        w->bounced[campaign].count++;
+        uint32_t *times = f->origin ? qs_table_at(seen, (uint64_t)campaign << 32 | f->origin, 0) : NULL;
+        ok = times || !f->origin;
+        if (times)
+            w->bounced[campaign].clients += ++*times == 1;
+    }
+    talloc_free(seen);
+    return ok;
+}
+
+static void add_bounced(const struct qs_work *w, uint32_t campaign, struct qs_crowd *crowd)
+{
+    crowd->bounced = w->bounced[campaign].count;
+    crowd->bounced_clients = w->bounced[campaign].clients;
+}
+
+static bool in_bad_campaign(const struct qs_work *w, uint32_t message)
+{
+    uint32_t campaign = w->campaigns->of[message];
+    return campaign != QS_NONE && w->bad[campaign] && !is_notice(w, message);
+}
+
 static bool judge_campaigns(struct qs_work *w)
 {
     TALLOC_CTX *scratch = talloc_new(NULL);
@@ -107,10 +141,11 @@ static bool judge_campaigns(struct qs_work *w)
         struct qs_crowd crowd;
         struct qs_sum sum = {0};
         uint32_t count = choose_members(w, member + start[c], start[c + 1] - start[c], chosen);
-        if (count < 2)
+        if (count < 2 && (!count || !w->bounced[c].count))
             continue;
         ok = qs_measure(w, chosen, count, &crowd);
         if (ok) {
+            add_bounced(w, c, &crowd);
             qs_weigh_crowd(w, &crowd, &sum);
             w->bad[c] = convicts(&sum);
         }
@@ -376,6 +411,8 @@ static bool describe_group(struct qs_judgement *j, uint32_t g)
     bool notices = is_notice(&p->work, member[0]);
     if (!qs_measure(&p->work, member, group->count, c))
         return false;
+    if (p->group[g].label % GROUP_KINDS == OF_CAMPAIGN)
+        add_bounced(&p->work, p->group[g].label / GROUP_KINDS, c);
     group->sample = member[0];
     for (uint32_t k = 1; k < group->count; k++)
         if (is_before(p->work.scan, member[k], group->sample))
@@ -422,6 +459,8 @@ static bool weigh_one(const struct qs_judgement *j, uint32_t i, struct qs_sum *s
     bool notice = is_notice(&p->work, i);
     if (g == QS_NO_CLUSTER && !qs_measure(&p->work, &i, 1, crowd))
         return false;
+    if (g == QS_NO_CLUSTER && in_bad_campaign(&p->work, i))
+        add_bounced(&p->work, p->work.campaigns->of[i], crowd);
     if (g != QS_NO_CLUSTER)
         *crowd = p->group[g].crowd;
     if (g != QS_NO_CLUSTER && !sum->parent)
@@ -443,7 +482,8 @@ static bool judge_messages(struct qs_judgement *j)
         struct qs_sum sum = {0};
         if (!weigh_one(j, i, &sum, &crowd))
             return false;
-        bool alone = j->group_of[i] == QS_NO_CLUSTER && !(w->fact[i].bits & QS_F_RETURNS_STORM);
+        bool alone = j->group_of[i] == QS_NO_CLUSTER && !in_bad_campaign(w, i) &&
+                     !(w->fact[i].bits & (QS_F_RETURNS_STORM | QS_F_HONEYPOT | QS_F_LIKE_BAD));
         enum qs_verdict v = verdict_of(&sum, is_notice(w, i), alone);
         j->of[i] = (struct qs_finding){(uint8_t)v, (uint8_t)qs_cause_of(w, &crowd, i, v), (float)sum.score};
         j->total[v]++;
@@ -463,7 +503,8 @@ static bool judge_all(struct qs_judgement *j, const struct qs_site *site)
     j->site = w->known->site;
     if (!(w->fact = qs_make_facts(p, w->scan, w->known)) ||
         !(w->campaigns = qs_find_campaigns(p, w->scan, w->clusters, w->fact)) ||
-        !(w->bad = talloc_zero_array(p, uint8_t, w->campaigns->count + 1)) || !learn_usual_volume(w) || !judge_campaigns(w))
+        !(w->bad = talloc_zero_array(p, uint8_t, w->campaigns->count + 1)) ||
+        !(w->bounced = talloc_zero_array(p, struct qs_bounced, w->campaigns->count + 1)) || !count_bounced(w) || !learn_usual_volume(w) || !judge_campaigns(w))
         return false;
     qs_adopt_stragglers(w->campaigns, w->scan, w->fact, w->bad);
     return (w->notices = qs_join_notices(p, w->scan, w->fact, w->campaigns, w->bad)) && make_groups(j) && judge_messages(j);

@@ -3,9 +3,7 @@
  * not want. Options on text ask their question once for each distinct string, not for each message; a
  * million messages share few strings. */
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "pattern.h"
 #include "qsurgeon/dns.h"
@@ -414,59 +412,15 @@ static enum qs_status by_queue(struct work *w)
 
 /* --- like a message ------------------------------------------------------------------------------------- */
 
-/* As much of the file as the scan reads of a message. */
-static enum qs_status read_file(const char *path, char **data, size_t *len, bool *cut, struct qs_error *err)
-{
-    enum { SIZE = QS_CAP_CONTENT + 1 };
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-    if (fd < 0)
-        return qs_fail_errno(err, errno, "--like %s", path);
-    char *to = talloc_array(NULL, char, SIZE);
-    enum qs_status status = to != NULL ? QS_OK : no_memory(err);
-    size_t have = 0;
-    while (status == QS_OK && have < SIZE) {
-        ssize_t got = read(fd, to + have, SIZE - have);
-        if (got == 0)
-            break;
-        if (got > 0)
-            have += (size_t)got;
-        else if (errno != EINTR)
-            status = qs_fail_errno(err, errno, "--like %s", path);
-    }
-    close(fd);
-    if (status != QS_OK) {
-        talloc_free(to);
-        return status;
-    }
-    *cut = have > QS_CAP_CONTENT;
-    *len = *cut ? QS_CAP_CONTENT : have;
-    *data = to;
-    return QS_OK;
-}
-
-static bool resembles(const struct qs_fingerprint *a, const struct qs_fingerprint *b)
-{
-    return (a->body_hash != 0 && a->body_hash == b->body_hash) || qs_cluster_alike(a, b);
-}
-
 static enum qs_status mark_like(const struct work *w, const char *path, struct qs_scan_lens *lens,
                                 uint8_t *wanted)
 {
     const struct qs_scan *scan = w->view->scan;
     struct qs_message file = {0};
-    char *data = NULL;
-    size_t len = 0;
-    bool cut = false;
-    enum qs_status status = read_file(path, &data, &len, &cut, w->err);
+    struct qs_error why = {""};
+    enum qs_status status = qs_scan_file(lens, path, &file, &why);
     if (status != QS_OK)
-        return status;
-    struct qs_span content = {data, len};
-    status = qs_scan_content(lens, content, cut, false, &file, w->err);
-    if (status == QS_OK && (file.traits & QS_T_FROM_DAEMON) != 0 && file.returned == NULL)
-        status = qs_scan_content(lens, content, cut, true, &file, w->err);     /* an old MTA's notice */
-    talloc_free(data);
-    if (status != QS_OK)
-        return status;
+        return qs_fail(w->err, status, "--like %s", why.text);
     const struct qs_fingerprint *print = &file.print;
     if (file.returned != NULL && file.returned->print.shingles > 0)
         print = &file.returned->print;
@@ -478,7 +432,7 @@ static enum qs_status mark_like(const struct work *w, const char *path, struct q
             wanted[i] |= m->attachment == file.attachment && m->print.shingles == 0;
         else
             wanted[i] |=
-                resembles(print, &m->print) || (m->returned != NULL && resembles(print, &m->returned->print));
+                qs_same_text(print, &m->print) || (m->returned != NULL && qs_same_text(print, &m->returned->print));
     }
     return QS_OK;
 }

@@ -57,6 +57,12 @@ expect 78 "a wrong site file" --queue "$queue" --site "$work/site" triage
 has "a wrong site file, text" "$err" "site:3: unknown setting nonsense"
 expect 78 "no site file" --queue "$queue" --site "$work/nowhere" triage
 
+mkdir "$work/none"
+expect 64 "no directory of samples" --queue "$queue" --like-bad "$work/nowhere" triage
+has "no directory of samples, text" "$err" "--like-bad $work/nowhere"
+expect 64 "no samples" --queue "$queue" --like-good "$work/none" triage
+has "no samples, text" "$err" "no message with text"
+
 expect 69 "no queue" --queue "$work/nowhere" triage
 same "no queue, one line" "$(wc -l < "$work/err" | tr -d ' ')" 1
 mkdir "$work/empty"

@@ -45,9 +45,9 @@ for scenario in "$@"; do
         port=$(free_port) root=$("$lab/get-sendmail")
         "$lab/mta-sendmail" "$work/mta" "$port" start --root "$root" --site "$case/out/site.json" --split >&2
         at_end="$lab/mta-sendmail $work/mta $port stop; $at_end"
-        "$lab/stormlab" inject-sendmail "$case/out" --smtp "127.0.0.1:$port" --hosts "$work/mta/hosts" >&2
+        "$lab/stormlab" inject-sendmail "$case/out" --smtp "127.0.0.1:$port" --hosts "$work/mta/root/etc/hosts" >&2
         "$lab/mta-sendmail" "$work/mta" "$port" stop >&2
-        queue=$work/mta/mqueue settings=$work/mta/sendmail.cf
+        queue=$work/mta/root/mqueue settings=$work/mta/root/sendmail.cf
     fi
     "$lab/stormlab" retouch "$case/out" "$queue" >&2
     [ $config = yes ] || settings=

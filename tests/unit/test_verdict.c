@@ -2,6 +2,7 @@
 /* Verdicts on queues made by hand: what is convicted, what is not, and what a spammer cannot buy with forged fields. */
 #include <math.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "qsurgeon/cluster.h"
 #include "qsurgeon/table.h"
@@ -500,6 +501,30 @@ static void test_bounces_made_here(void **state)
     assert_int_not_equal(b->j->group_of[wanted], b->j->group_of[out]);
 }
 
+/* Where unknown users are bounced, one message of a storm may be left in the queue, beside many bounces of it. */
+static void test_last_of_a_bounced_storm(void **state)
+{
+    struct bench *b = *state;
+    know_site(b);
+    add_people(b, 30);
+    for (unsigned n = 0; n < 80; n++) {
+        struct letter bot = bot_letter(b, 22, n);
+        struct letter l = {
+            .null_sender = true, .to = bot.sender, .address = "127.0.0.1", .name = "localhost", .helo = "mx.ours.org",
+            .subject = "Undelivered Mail Returned to Sender", .fields = report_fields,
+            .body = report(b, print(b, "Received: from x (%s [%s])\n\tby mx.ours.org (Postfix) with SMTP id 9\nFrom: <%s>\n"
+                                       "Subject: watches\n\n%s", bot.name ? bot.name : "unknown", bot.address, bot.sender,
+                                    bot.body)),
+        };
+        add(b, &l);
+    }
+    struct letter left = bot_letter(b, 22, 500), other = bot_letter(b, 23, 500);
+    uint32_t at = add(b, &left), alone = add(b, &other);
+    judge(b);
+    assert_int_equal(b->j->of[at].verdict, QS_STORM);
+    assert_int_not_equal(b->j->of[alone].verdict, QS_STORM);
+}
+
 /* Mail in the form of delivery reports, from a botnet to many of our users: nothing of it is taken for wanted. */
 static void test_forged_reports(void **state)
 {
@@ -518,6 +543,136 @@ static void test_forged_reports(void **state)
     judge(b);
     assert_int_equal(got(b, storm, end, QS_BACKSCATTER) + got(b, storm, end, QS_STORM), 150);
     assert_int_equal(got(b, people, storm, QS_LEGIT), 40);
+}
+
+/* --- what the admin told ---------------------------------------------------------------------------------------------- */
+
+static void list_one(struct bench *b, char ***list, size_t *count, const char *text)
+{
+    *list = talloc_array(b->site, char *, 1);
+    (*list)[0] = talloc_strdup(b->site, text);
+    *count = 1;
+}
+
+/* One message to a honeypot, from where no mail server lives, is storm although it stands alone; and never for what the
+ * sender's own server sends there. */
+static void test_honeypot(void **state)
+{
+    struct bench *b = *state;
+    char text[3000] = "";
+    know_site(b);
+    list_one(b, &b->site->honeypots, &b->site->honeypot_count, "trap@ours.org");
+    add_people(b, 40);
+    struct letter l = bot_letter(b, 51, 1), other = bot_letter(b, 52, 1);
+    l.to = "Trap@ours.ORG";
+    struct letter wanted = {.sender = "anna@firm901.com", .name = "mail.firm901.com", .to = "trap@ours.org",
+                            .body = words(text, sizeof text, 901901, 80)};
+    uint32_t trapped = add(b, &l), free_one = add(b, &other), mistake = add(b, &wanted);
+    judge(b);
+    assert_int_equal(b->j->of[trapped].verdict, QS_STORM);
+    assert_int_not_equal(b->j->of[free_one].verdict, QS_STORM);
+    assert_int_equal(b->j->of[mistake].verdict, QS_LEGIT);
+}
+
+/* A text from many hosts with one sender: wanted when the sender is a good one and the hosts are his provider's, and no
+ * less a storm when bots forge that sender. */
+static uint32_t add_partner(struct bench *b, unsigned count, bool forged)
+{
+    uint32_t first = b->scan->count;
+    for (unsigned n = 0; n < count; n++) {
+        struct letter l = bot_letter(b, 61, n);
+        l.sender = "orders@partner.example";
+        if (!forged) {
+            l.name = print(b, "out%u.provider.net", n % 9);
+            l.helo = l.name;
+        }
+        add(b, &l);
+    }
+    return first;
+}
+
+static void test_good_sender(void **state)
+{
+    struct bench *b = *state;
+    know_site(b);
+    list_one(b, &b->site->good_senders, &b->site->good_sender_count, "@partner.example");
+    add_people(b, 40);
+    uint32_t partner = add_partner(b, 80, false), end = b->scan->count;
+    judge(b);
+    assert_int_equal(got(b, partner, end, QS_LEGIT), 80);
+    assert_int_equal(b->j->of[partner].score < -8, 1);
+}
+
+static void test_forged_good_sender(void **state)
+{
+    struct bench *b = *state;
+    know_site(b);
+    add_people(b, 40);
+    uint32_t partner = add_partner(b, 120, true), end = b->scan->count;
+    judge(b);
+    uint32_t before = got(b, partner, end, QS_STORM);
+    float score = b->j->of[partner].score;
+    list_one(b, &b->site->good_senders, &b->site->good_sender_count, "orders@partner.example");
+    judge(b);
+    assert_int_equal(got(b, partner, end, QS_STORM), before);
+    assert_true(fabsf(b->j->of[partner].score - score) < 0.001f);
+}
+
+static void show_sample(struct bench *b, const char *body, bool good)
+{
+    char dir[] = "/tmp/qsurgeon-test-samples.XXXXXX";
+    struct qs_error err = {""};
+    assert_non_null(mkdtemp(dir));
+    const char *path = print(b, "%s/one", dir);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    assert_true(fprintf(file, "From: <x@y.example>\nSubject: a sample\n\n%s\n", body) > 0);
+    assert_int_equal(fclose(file), 0);
+    size_t before = b->scan->sample_count;
+    assert_int_equal(qs_scan_add_samples(b->scan, dir, good, &err), QS_OK);
+    assert_int_equal(b->scan->sample_count, before + 1);
+    assert_int_equal(remove(path) + rmdir(dir), 0);
+}
+
+/* A single message like a bad sample is storm, when its client is dubious as well; not when its sender is vouched for. */
+static void test_bad_sample(void **state)
+{
+    struct bench *b = *state;
+    know_site(b);
+    add_people(b, 40);
+    struct letter l = bot_letter(b, 71, 3), shown = bot_letter(b, 71, 9);
+    struct letter friend = {.sender = "anna@firm902.com", .name = "mail.firm902.com", .body = shown.body};
+    uint32_t bad = add(b, &l), forwarded = add(b, &friend);
+    judge(b);
+    assert_int_not_equal(b->j->of[bad].verdict, QS_STORM);
+    show_sample(b, shown.body, false);
+    judge(b);
+    assert_int_equal(b->j->of[bad].verdict, QS_STORM);
+    assert_int_not_equal(b->j->of[forwarded].verdict, QS_STORM);
+}
+
+/* Samples of good mail help it, and do not save a storm that took a good text for cover. */
+static void test_good_sample(void **state)
+{
+    struct bench *b = *state;
+    know_site(b);
+    add_people(b, 40);
+    uint32_t storm = add_campaign(b, 81, 150, NULL), end = b->scan->count;
+    judge(b);
+    float score = b->j->of[storm].score;
+    struct letter shown = bot_letter(b, 81, 0);
+    show_sample(b, shown.body, true);
+    judge(b);
+    assert_int_equal(got(b, storm, end, QS_STORM), 150);
+    assert_true(b->j->of[storm].score < score);
+}
+
+static void test_no_samples(void **state)
+{
+    struct bench *b = *state;
+    struct qs_error err = {""};
+    assert_int_equal(qs_scan_add_samples(b->scan, "/nonexistent", true, &err), QS_GONE);
+    assert_int_equal(b->scan->sample_count, 0);
 }
 
 /* --- our own users ---------------------------------------------------------------------------------------------------- */
@@ -755,6 +910,13 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_forged_trace, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bounces_made_here, setup, teardown),
         cmocka_unit_test_setup_teardown(test_forged_reports, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_last_of_a_bounced_storm, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_honeypot, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_good_sender, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_forged_good_sender, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_bad_sample, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_good_sample, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_no_samples, setup, teardown),
         cmocka_unit_test_setup_teardown(test_compromised_account, setup, teardown),
         cmocka_unit_test_setup_teardown(test_compromised_script, setup, teardown),
         cmocka_unit_test_setup_teardown(test_order_does_not_matter, setup, teardown),
