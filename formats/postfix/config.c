@@ -607,6 +607,8 @@ const struct qs_format qs_format_postfix = {
     .new_id = pf_new_id,
     .wake = pf_wake,
     .root = pf_queue_root,
+    .moves_only = PF_MOVES_ONLY,
+    .inspect = pf_inspect,
     .owner = pf_owner,
     .site = pf_site,
 };

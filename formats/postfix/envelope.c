@@ -749,6 +749,13 @@ static enum qs_status match_logs(struct reading *r, const struct qs_queue *queue
     return QS_OK;
 }
 
+/* What stands in the place of the reasons until match_logs() goes. */
+static void without_reasons(struct qs_reader *reader, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        reader->recipients[i].reason = (struct qs_span){NULL, 0};
+}
+
 /* --- read ----------------------------------------------------------------------------------------------- */
 
 int64_t pf_received_uid(struct qs_span head)
@@ -859,7 +866,10 @@ enum qs_status pf_read(const struct qs_queue *queue, struct qs_entry *e, struct 
     }
     r.env.size = r.size.fields > 0 ? r.size.size : (uint64_t)st->st_size;
     bool may_be_deferred = dir == PF_INCOMING || dir == PF_ACTIVE || dir == PF_DEFERRED || dir == PF_HOLD;
-    status = match_logs(&r, queue, e, may_be_deferred, err);
+    if (reader->brief)
+        without_reasons(reader, r.env.recipient_count);
+    else
+        status = match_logs(&r, queue, e, may_be_deferred, err);
     if (status != QS_OK)
         return status;
     settle(&r);

@@ -327,6 +327,11 @@ uid_t pf_queue_owner(const struct qs_queue *queue)
     return queue->owner;
 }
 
+int pf_dir_fd(const struct qs_queue *queue, enum pf_dir dir)
+{
+    return queue->fd[dir];
+}
+
 const char *pf_queue_root(const struct qs_queue *queue)
 {
     return queue->root;

@@ -64,6 +64,8 @@ enum qs_status pf_open_log(const struct qs_queue *queue, const struct qs_entry *
                            struct qs_file *file, struct qs_error *err) QS_MUST_CHECK;
 /* Whether bounce or trace had a log of that name when the queue was opened. */
 bool pf_has_log(const struct qs_queue *queue, const char *id, enum pf_dir log);
+/* The descriptor of a directory, -1 where there is none; and how many levels of hash directories it has. */
+int pf_dir_fd(const struct qs_queue *queue, enum pf_dir dir);
 /* The user who owns the queue directories (mail_owner). */
 uid_t pf_queue_owner(const struct qs_queue *queue);
 
@@ -88,7 +90,8 @@ int64_t pf_received_uid(struct qs_span head);
 /* What operations do to a message's files: struct qs_format has the contracts. */
 enum {
     PF_ACTIONS = 1 << QS_ACT_HOLD | 1 << QS_ACT_RELEASE | 1 << QS_ACT_PURGE | 1 << QS_ACT_DEFER |
-                 1 << QS_ACT_EXPEDITE | 1 << QS_ACT_REQUEUE | 1 << QS_ACT_DROP
+                 1 << QS_ACT_EXPEDITE | 1 << QS_ACT_REQUEUE | 1 << QS_ACT_DROP,
+    PF_MOVES_ONLY = 1 << QS_ACT_HOLD | 1 << QS_ACT_RELEASE | 1 << QS_ACT_PURGE | 1 << QS_ACT_DEFER | 1 << QS_ACT_EXPEDITE
 };
 bool pf_path(const struct qs_queue *queue, const struct qs_entry *e, char *to, size_t size);
 bool pf_new_id(const struct qs_queue *queue, const char *old, uint64_t inode, char *to, size_t size);
@@ -101,6 +104,9 @@ enum qs_status pf_wake(TALLOC_CTX *parent, const struct qs_queue *queue, enum qs
                        struct qs_wake **wake, size_t *count, struct qs_error *err) QS_MUST_CHECK;
 enum qs_status pf_owner(const struct qs_queue *queue, uid_t *uid, gid_t *gid,
                         struct qs_error *err) QS_MUST_CHECK;
+
+enum qs_status pf_inspect(TALLOC_CTX *parent, const struct qs_queue *queue, int64_t now, struct qs_flaw **list,
+                          size_t *count, struct qs_error *err) QS_MUST_CHECK;
 
 /* The installed Postfix. */
 enum qs_status pf_discover(TALLOC_CTX *parent, const struct qs_place *place, struct qs_instance ***list,

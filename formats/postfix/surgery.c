@@ -69,7 +69,8 @@ enum qs_status pf_wake(TALLOC_CTX *parent, const struct qs_queue *queue, enum qs
     case QS_ACT_HOLD:
     case QS_ACT_PURGE:
     case QS_ACT_DEFER:
-    case QS_ACT_DROP: break;
+    case QS_ACT_DROP:
+    case QS_ACT_REPAIR: break;
     }
     *wake = one;
     *count = one->path != NULL;
@@ -446,6 +447,8 @@ static enum qs_status plan_action(struct plan *p, TALLOC_CTX *parent, const stru
         if (!waits && dir != PF_HOLD)
             return refuse(dir, "recipients can be taken off waiting or held mail only", err);
         return plan_drop(p, parent, queue, e, reader, what, err);
+    case QS_ACT_REPAIR:
+        return qs_fail(err, QS_USAGE, "a message needs no repair: inspect() describes what does");
     }
     return QS_OK;
 }

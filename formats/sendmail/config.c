@@ -667,6 +667,7 @@ const struct qs_format qs_format_sendmail = {
     .new_id = sm_new_id,
     .wake = sm_wake,
     .root = sm_root,
+    .inspect = sm_inspect,
     .owner = sm_owner,
     .site = sm_site,
 };

@@ -128,6 +128,16 @@ void sm_path(const struct sm_dir *dir, char letter, const char *id, char to[SM_P
     to[at + id_len] = '\0';
 }
 
+void sm_place(const struct sm_dir *dir, char letter, char to[SM_PATH_MAX])
+{
+    const char *sub = dir->qf ? "qf" : "";
+    if (letter == SM_DATA)
+        sub = dir->df ? "df" : "";
+    else if (letter == SM_TRANSCRIPT)
+        sub = dir->xf ? "xf" : "";
+    sub_path(dir->name, sub, to);
+}
+
 /* --- directories -------------------------------------------------------------------------------------- */
 
 static bool is_directory(int base, const char *name)

@@ -43,6 +43,9 @@ bool sm_dir_named(const struct qs_queue *queue, struct qs_span name, uint32_t *d
 /* Writes the path of a message's file: queuename() in sendmail/queue.c. */
 void sm_path(const struct sm_dir *dir, char letter, const char *id, char to[SM_PATH_MAX]);
 
+/* Writes the path of the directory where files of that letter lie. */
+void sm_place(const struct sm_dir *dir, char letter, char to[SM_PATH_MAX]);
+
 /* Opens the message's control file where the entry says; when it is not there, where it may have gone
  * meanwhile: under another letter (sendmail quarantines or loses it) or into another directory (qtool.pl),
  * and e follows. Sets e->inode. */
@@ -84,6 +87,9 @@ enum qs_status sm_wake(TALLOC_CTX *parent, const struct qs_queue *queue, enum qs
 enum qs_status sm_steps(TALLOC_CTX *parent, const struct qs_queue *queue, const struct qs_entry *e,
                         struct qs_reader *reader, const struct qs_envelope *envelope, const struct qs_surgery *what,
                         struct qs_step **list, size_t *count, struct qs_error *err) QS_MUST_CHECK;
+
+enum qs_status sm_inspect(TALLOC_CTX *parent, const struct qs_queue *queue, int64_t now, struct qs_flaw **list,
+                          size_t *count, struct qs_error *err) QS_MUST_CHECK;
 
 /* The whole of a text file, at most 4 MiB, as a child of parent. Follows links. QS_GONE, QS_NOPERM, QS_IO,
  * QS_NOMEM; QS_CONFIG: not a regular file, or too long. */

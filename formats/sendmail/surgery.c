@@ -311,6 +311,7 @@ enum qs_status sm_steps(TALLOC_CTX *parent, const struct qs_queue *queue, const 
             break;
         case QS_ACT_DEFER:
         case QS_ACT_REQUEUE:
+        case QS_ACT_REPAIR:
             status = qs_fail(err, QS_USAGE, "sendmail has no way to do this");
             break;
         }

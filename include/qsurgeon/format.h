@@ -99,6 +99,33 @@ struct qs_envelope {
 
 enum { QS_RECIPIENTS_MAX = 200000 };    /* kept of one message; the rest is counted */
 
+/* Something in a queue directory that is not as the MTA leaves it. */
+enum qs_flaw_kind {
+    QS_FLAW_ORPHAN,             /* belongs to a message that is not there: a log, df, xf; or a qf without its df */
+    QS_FLAW_STALE,              /* a temporary file that nobody finishes */
+    QS_FLAW_MISNAMED,           /* the name does not match the file */
+    QS_FLAW_MISPLACED,          /* not in the hash directory where the MTA looks for it */
+    QS_FLAW_ACCESS,             /* an owner or a mode with which the MTA cannot work */
+    QS_FLAW_LOST,               /* set aside by the MTA, which will not look at it again */
+};
+enum { QS_FLAWS = QS_FLAW_LOST + 1 };
+
+struct qs_flaw {
+    enum qs_flaw_kind kind;
+    const char *what;           /* in words, letters and blanks only: "defer log without a message" */
+    const char *advice;         /* what to do where `steps` is NULL; else NULL */
+    const char *id;             /* the queue ID that it is named after; "" where the name has none */
+    const char *path;           /* relative to root(); may hold any byte where `steps` is NULL */
+    uint64_t inode, size;
+    int64_t modified;           /* seconds since 1970 */
+    struct qs_step *steps;      /* that repair it, the first MOVE of the file itself; NULL: nothing that is safe */
+    size_t step_count;
+    enum qs_lock_rule lock;
+};
+
+/* Younger files may belong to a message that is being written, delivered or moved at this moment. */
+enum { QS_ORPHAN_AGE = 3600, QS_STALE_AGE = 86400 };
+
 struct qs_queue;                /* an open queue, private to its driver; a talloc object */
 
 struct qs_format {
@@ -139,6 +166,9 @@ struct qs_format {
     /* Which of the actions (bits 1 << enum qs_action) this MTA knows. */
     unsigned actions;
 
+    /* Those of them whose steps() needs no read() before it: they only move whole files. */
+    unsigned moves_only;
+
     /* The path of the message's own file (Postfix queue file; sendmail qf, hf, Qf), relative to root(). False: the entry
      * is not one of this queue's. */
     bool (*path)(const struct qs_queue *queue, const struct qs_entry *e, char *to, size_t size);
@@ -160,6 +190,12 @@ struct qs_format {
     /* What to poke once after a batch of `action`; *wake is a talloc array under parent, count may be 0. */
     enum qs_status (*wake)(TALLOC_CTX *parent, const struct qs_queue *queue, enum qs_action action,
                            struct qs_wake **wake, size_t *count, struct qs_error *err);
+
+    /* Looks for flaws in the whole queue directory. Reads directories, file attributes, and of sendmail a few control files;
+     * takes no lock. What belongs together is looked for twice before one of the two is called an orphan, as a running MTA
+     * moves files meanwhile. *list is a talloc array under parent with all that it points to. QS_NOPERM, QS_IO, QS_NOMEM. */
+    enum qs_status (*inspect)(TALLOC_CTX *parent, const struct qs_queue *queue, int64_t now, struct qs_flaw **list,
+                              size_t *count, struct qs_error *err);
 
     /* The queue directory's path for opening it, and the user and group to whom its files belong. */
     const char *(*root)(const struct qs_queue *queue);

@@ -25,6 +25,9 @@ struct qs_plan_item {
     const char *reason;         /* verdict, cause and cluster, for people */
     uint64_t inode, size, digest;       /* identity: as in struct qs_message */
     int64_t arrival;
+    int64_t changed;            /* ctime of the file when it was read, in nanoseconds; 0: not known */
+    uint32_t dir, kind;         /* as in struct qs_entry; not on disk */
+    bool placed;                /* dir and kind are known */
 };
 
 struct qs_plan {

@@ -57,6 +57,7 @@ struct qs_reader {
     struct qs_buffer content;   /* RFC 5322 bytes made by content() */
     struct qs_recipient_text *recipients;   /* talloc array, grown by the driver; see format.h */
     size_t recipients_size;
+    bool brief;                 /* the recipients' last results are not wanted: no log is opened for them */
 };
 /* NULL: out of memory. */
 struct qs_reader *qs_reader_new(TALLOC_CTX *parent);

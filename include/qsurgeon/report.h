@@ -103,4 +103,14 @@ enum qs_status qs_report_log_text(FILE *out, const struct qs_run *runs, size_t c
                                   struct qs_error *err) QS_MUST_CHECK;
 enum qs_status qs_report_log_json(FILE *out, const struct qs_run *runs, size_t count, struct qs_error *err) QS_MUST_CHECK;
 
+/* What doctor found in a queue directory. `commit` is the command that would repair it, NULL: none. */
+struct qs_instance;
+struct qs_flaw;
+struct qs_leftover;
+enum qs_status qs_report_doctor_text(FILE *out, const struct qs_instance *instance, const struct qs_flaw *flaws, size_t count,
+                                     const struct qs_leftover *left, size_t left_count, const struct qs_style *style,
+                                     const char *commit, struct qs_error *err) QS_MUST_CHECK;
+enum qs_status qs_report_doctor_json(FILE *out, const struct qs_instance *instance, const struct qs_flaw *flaws, size_t count,
+                                     const struct qs_leftover *left, size_t left_count, struct qs_error *err) QS_MUST_CHECK;
+
 #endif

@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <talloc.h>
 
+#include "qsurgeon/table.h"
 #include "qsurgeon/fingerprint.h"
 #include "qsurgeon/format.h"
 #include "qsurgeon/intern.h"
@@ -50,6 +51,7 @@ struct qs_message {
     int64_t arrival;                            /* seconds since 1970 */
     int64_t next_try;                           /* as in qs_envelope */
     uint64_t message_id, in_reply_to;           /* hashes of the Message-IDs without blanks; 0: none */
+    int64_t changed;                            /* ctime of its own file when it was read, in nanoseconds; 0: not known */
     uint64_t digest;                            /* of the content bytes looked at: XXH3-64; part of a message's identity */
     uint32_t structure, attachment;             /* digests as in qs_mail, folded to 32 bits */
     struct qs_fingerprint print;
@@ -115,6 +117,8 @@ struct qs_sample {
 struct qs_scan_options {
     unsigned threads;               /* 0: one for each processor */
     bool detail;                    /* keep what only `list`, `save` and `sql` show */
+    const struct qs_table *only;    /* filled by qs_scan_only(): other messages are passed over; NULL: all are read */
+    bool identity;                  /* envelope and digest are enough: nothing that clusters or judges it is kept */
 };
 
 struct qs_scan {
@@ -131,6 +135,9 @@ struct qs_scan {
     struct qs_scan_options options;
     struct qs_scan_work *work;      /* private */
 };
+
+/* Adds a queue ID to qs_scan_options.only. False: out of memory. */
+bool qs_scan_only(struct qs_table *only, const char *id) QS_MUST_CHECK;
 
 /* An empty scan under parent. NULL: out of memory. */
 struct qs_scan *qs_scan_new(TALLOC_CTX *parent, const struct qs_scan_options *options);

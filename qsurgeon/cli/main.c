@@ -91,6 +91,7 @@ const struct qs_command *const qs_commands[] = {
     &qs_cmd_hold, &qs_cmd_release, &qs_cmd_purge, &qs_cmd_archive, &qs_cmd_defer, &qs_cmd_expedite, &qs_cmd_express,
     &qs_cmd_requeue,
     &qs_cmd_drop_recipients, &qs_cmd_commit, &qs_cmd_undo, &qs_cmd_resume, &qs_cmd_log, &qs_cmd_verify,
+    &qs_cmd_doctor,
     &cmd_help, &cmd_version,
 };
 const size_t qs_command_count = sizeof qs_commands / sizeof qs_commands[0];

@@ -199,6 +199,7 @@ enum qs_status qs_operating_perform(struct qs_call *call, const struct qs_plan *
     static const char *const verbs[QS_ACTIONS] = {
         [QS_ACT_HOLD] = "Put on hold", [QS_ACT_RELEASE] = "Released", [QS_ACT_PURGE] = "Purged", [QS_ACT_DEFER] = "Deferred",
         [QS_ACT_EXPEDITE] = "Expedited", [QS_ACT_REQUEUE] = "Requeued", [QS_ACT_DROP] = "Freed of recipients",
+        [QS_ACT_REPAIR] = "Repaired",
     };
     struct qs_run_result *result = NULL;
     enum qs_status status = QS_OK;

@@ -78,6 +78,7 @@ static const struct option table[QS_OPTIONS] = {
     [QS_OPT_NO_ARCHIVE] = {"no-archive", 0, NULL, OWN, "remove without an archive: there is no way back"},
     [QS_OPT_OUTPUT] = {"output", 0, "FILE", OWN, "the file to write; archives are in the run's directory otherwise"},
     [QS_OPT_EDITED] = {"edited", 0, NULL, OWN, "perform a plan that was changed by hand"},
+    [QS_OPT_CHECK_QUEUE] = {"queue", 0, NULL, OWN, "check the files of the queue directory"},
     [QS_OPT_DUE] = {"due", 0, NULL, OWN, "sendmail: what `defer` held back and whose time has come"},
     [QS_OPT_DRIP] = {"drip", 0, "N/min", OWN, "so many a minute; stops when the server defers them again"},
     [QS_OPT_STICKY] = {"sticky", 0, "TIME", OWN, "for so long, do the same to new arrivals like them"},
@@ -438,6 +439,9 @@ static enum qs_status apply(struct parser *p, enum qs_option_id id, const char *
     case QS_OPT_EDITED:
         o->edited = true;
         return QS_OK;
+    case QS_OPT_CHECK_QUEUE:
+        o->check_queue = true;
+        return QS_OK;
     case QS_OPT_DUE:
         o->due = true;
         return QS_OK;
@@ -490,6 +494,16 @@ static bool find_option(const char *word, enum qs_option_id *out)
     return false;
 }
 
+/* Behind a command that has a flag of the name, it is that flag: `doctor --queue`. */
+static enum qs_option_id flag_of_command(const struct qs_options *options, enum qs_option_id id)
+{
+    if (options->command)
+        for (unsigned o = 0; o < QS_OPTIONS; o++)
+            if ((options->command->options & QS_OPTION(o)) && !table[o].argument && strcmp(table[o].name, table[id].name) == 0)
+                return (enum qs_option_id)o;
+    return id;
+}
+
 /* --queue is a directory before the command; behind it a queue's name, unless it has a slash. */
 static enum qs_option_id which_queue(const struct qs_options *options, const char *value)
 {
@@ -516,6 +530,7 @@ static enum qs_status take_option(struct parser *p, int argc, char **argv, int *
         return qs_fail(p->err, QS_USAGE, "unknown option %.60s", word);
     if (!find_option(word, &id))
         return unknown_option(word, p->err);
+    id = flag_of_command(p->options, id);
     if (!table[id].argument && equals)
         return qs_fail(p->err, QS_USAGE, "--%s takes no value", table[id].name);
     if (table[id].argument) {

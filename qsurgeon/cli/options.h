@@ -65,6 +65,7 @@ enum qs_option_id {
     QS_OPT_NO_ARCHIVE,
     QS_OPT_OUTPUT,
     QS_OPT_EDITED,
+    QS_OPT_CHECK_QUEUE,
     QS_OPT_DUE,
     QS_OPT_DRIP,
     QS_OPT_STICKY,
@@ -89,6 +90,7 @@ struct qs_options {
     char **like_bad; size_t like_bad_count;
     unsigned threads, top;
     struct qs_selection *selection;
+    bool check_queue;               /* doctor */
     bool all, commit, include_legit, keep, no_archive, edited;
     const char *plan, *reason, *output, *state;
     unsigned max;

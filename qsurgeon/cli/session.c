@@ -204,6 +204,55 @@ static enum qs_status read_all(struct qs_call *call, struct qs_session *session,
     return status;
 }
 
+/* --- a finished list -------------------------------------------------------------------------------------------------- */
+
+bool qs_session_lists(const struct qs_options *o)
+{
+    struct qs_selection others = *o->selection;
+    others.ids_given = false;
+    others.ids = NULL;
+    others.id_count = 0;
+    return o->commit && o->include_legit && o->selection->ids_given && qs_selection_all(&others) && !o->from_count &&
+           o->max_share <= 0 && !o->sticky && !o->drip && !o->due;
+}
+
+enum qs_status qs_session_open_list(struct qs_call *call, struct qs_session **out, struct qs_error *err)
+{
+    const struct qs_selection *s = call->options->selection;
+    const struct qs_place place = {call->options->queue_dir, call->options->config};
+    struct qs_session *session = talloc_zero(call->memory, struct qs_session);
+    struct qs_table *only = qs_table_new(call->memory, (uint32_t)s->id_count + 1);
+    const struct qs_scan_options how = {.threads = call->options->threads, .only = only, .identity = true};
+    struct progress progress = {.begin = seconds_now(), .terminal = isatty(STDERR_FILENO)};
+    struct qs_instance **list = NULL;
+    size_t count = 0;
+    uint32_t selected = 0;
+    bool ok = session && only && (session->view.scan = qs_scan_new(call->memory, &how));
+    for (size_t i = 0; ok && i < s->id_count; i++)
+        ok = qs_scan_only(only, s->ids[i]);
+    if (!ok)
+        return qs_fail(err, QS_NOMEM, "out of memory");
+    session->view.now = time(NULL);
+    enum qs_status status = qs_format_discover(call->memory, call->options->mta, &place, &list, &count, err);
+    for (size_t i = 0; status == QS_OK && i < count; i++) {
+        struct qs_queue *queue = NULL;
+        status = list[i]->format->open(call->memory, list[i], &queue, err);
+        if (status == QS_OK)
+            status = qs_scan_add(session->view.scan, list[i], queue, err);
+    }
+    if (status == QS_OK)
+        status = read_all(call, session, NULL, &progress, NULL, NULL, err);
+    if (status == QS_OK)
+        status = check_permission(call, session->view.scan, err);
+    if (status == QS_OK)
+        status = qs_select(call->memory, &session->view, s, &session->selected, &selected, err);
+    if (status == QS_OK)
+        *out = session;
+    return status;
+}
+
+/* --- everything ------------------------------------------------------------------------------------------------------- */
+
 enum qs_status qs_session_open(struct qs_call *call, bool detail, qs_picture picture, void *data,
                                struct qs_session **out, struct qs_error *err)
 {

@@ -22,6 +22,12 @@ enum qs_status qs_session_open(struct qs_call *call, bool detail, qs_picture pic
 /* Of a clock that never goes back. */
 int64_t qs_milliseconds(void);
 
+/* Is all that the options ask for an operation on messages that are named by their IDs, whatever they are? */
+bool qs_session_lists(const struct qs_options *options);
+/* Then only those are read, and nothing is clustered or judged: view.clusters and view.judgement are NULL, and the view is good
+ * for qs_plan_make alone. */
+enum qs_status qs_session_open_list(struct qs_call *call, struct qs_session **out, struct qs_error *err) QS_MUST_CHECK;
+
 /* The group of this name, or UINT32_MAX. */
 uint32_t qs_session_group(const struct qs_session *session, const char *name);
 

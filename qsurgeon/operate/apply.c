@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <time.h>
@@ -22,7 +23,7 @@
 #include "qsurgeon/mail.h"
 #include "run.h"
 
-enum { BATCH = 512, STAMP = sizeof "20261122-041530" };
+enum { BATCH = 2048, STAMP = sizeof "20261122-041530" };
 
 /* One message of the batch between being described and being moved. */
 struct prepared {
@@ -130,22 +131,67 @@ static enum qs_status compare(const struct run *run, const struct qs_plan_item *
     return QS_OK;
 }
 
+/* The kernel's clock ticks some hundred times a second: what was changed this shortly before it was read may have been changed
+ * again within the same tick. */
+#define SETTLED INT64_C(2000000000)
+
+/* Is the message's file just as it was when the plan was made? Any write, rename or change of mode since then would have given it
+ * another ctime, so that its bytes need not be read again. *st is the file's. */
+static bool untouched(struct run *run, const struct qs_plan_item *item, const struct qs_entry *e, struct stat *st)
+{
+    char path[600];
+    return item->changed > 0 && item->changed < run->plan->made * INT64_C(1000000000) - SETTLED &&
+           run->format->path(run->queue, e, path, sizeof path) && strcmp(path, item->path) == 0 &&
+           qs_fs_stat(run->fs, path, st, NULL) == QS_OK && S_ISREG(st->st_mode) && st->st_ino == item->inode &&
+           (uint64_t)st->st_dev == run->plan->device &&
+           (int64_t)st->st_ctim.tv_sec * 1000000000 + st->st_ctim.tv_nsec == item->changed;
+}
+
+static enum qs_status find_entry(struct run *run, const struct qs_plan_item *item, struct qs_entry *e, struct qs_error *err)
+{
+    enum qs_status status = run->entry_of ? QS_OK : list_entries(run, err);
+    if (status != QS_OK)
+        return QS_NOMEM;
+    uint32_t at = qs_table_get(run->entry_of, id_key(item->id), UINT32_MAX);
+    if (at == UINT32_MAX)
+        return qs_fail(err, QS_GONE, "not in the queue any more");
+    *e = run->entries[at];
+    return QS_OK;
+}
+
+/* Reads the message where it is now, and compares it with the plan. */
+static enum qs_status read_and_compare(struct run *run, const struct qs_plan_item *item, struct qs_entry *e,
+                                       struct qs_envelope *envelope, struct stat *st, struct qs_error *err)
+{
+    struct qs_span content = {NULL, 0};
+    bool whole = true;
+    enum qs_status status = find_entry(run, item, e, err);
+    if (status == QS_OK)
+        status = run->format->read(run->queue, e, run->reader, envelope, err);
+    if (status == QS_OK)
+        status = run->format->content(run->queue, e, run->reader, QS_CAP_CONTENT, &content, &whole, err);
+    if (status == QS_OK)
+        status = compare(run, item, e, envelope, content, err);
+    if (status == QS_OK)
+        *st = *qs_file_stat(run->reader->message);
+    return status;
+}
+
 static enum qs_status describe(struct run *run, TALLOC_CTX *batch, uint32_t n, struct prepared *out, struct qs_error *err)
 {
     const struct qs_plan *plan = run->plan;
     const struct qs_plan_item *item = &plan->items[n];
-    uint32_t at = qs_table_get(run->entry_of, id_key(item->id), UINT32_MAX);
-    if (at == UINT32_MAX)
-        return qs_fail(err, QS_GONE, "not in the queue any more");
-    struct qs_entry e = run->entries[at];
+    if (plan->action == QS_ACT_REPAIR) {
+        out->n = n;
+        return qs_repair_describe(batch, run, item, &out->moves, &out->count, &out->rule, err);
+    }
+    struct qs_entry e = {item->id, item->dir, item->kind, item->inode};
     struct qs_envelope envelope = {0};
-    struct qs_span content = {NULL, 0};
-    bool whole = true;
-    enum qs_status status = run->format->read(run->queue, &e, run->reader, &envelope, err);
-    if (status == QS_OK)
-        status = run->format->content(run->queue, &e, run->reader, QS_CAP_CONTENT, &content, &whole, err);
-    if (status == QS_OK)
-        status = compare(run, item, &e, &envelope, content, err);
+    struct stat message;
+    enum qs_status status = QS_OK;
+    bool moves_only = run->format->moves_only & 1u << plan->action;
+    if (!moves_only || !item->placed || !untouched(run, item, &e, &message))
+        status = read_and_compare(run, item, &e, &envelope, &message, err);
     if (status != QS_OK)
         return status;
 
@@ -157,7 +203,6 @@ static enum qs_status describe(struct run *run, TALLOC_CTX *batch, uint32_t n, s
     struct qs_surgery what = {plan->action, run->how->now, plan->until, plan->note, drop, plan->drop_count};
     struct qs_step *steps = NULL;
     size_t count = 0;
-    struct stat message = *qs_file_stat(run->reader->message);
     status = run->format->steps(batch, run->queue, &e, run->reader, &envelope, &what, &steps, &count, err);
     if (status != QS_OK)
         return status;
@@ -234,7 +279,7 @@ static enum qs_status rest(struct run *run, uint32_t reached, struct qs_error *e
 static enum qs_status perform_plan(struct run *run, struct qs_error *err)
 {
     const uint32_t stretch = run->how->rest && run->how->stretch && run->how->stretch < BATCH ? run->how->stretch : BATCH;
-    enum qs_status status = list_entries(run, err);
+    enum qs_status status = run->plan->action == QS_ACT_REPAIR ? qs_repair_look(run, err) : QS_OK;
     for (uint32_t n = 0; status == QS_OK && n < run->plan->count;) {
         TALLOC_CTX *batch = talloc_new(NULL);
         struct prepared *list = talloc_array(batch, struct prepared, BATCH);
@@ -358,6 +403,36 @@ static bool purged(const struct run *run, uint32_t n)
     return run->past->of[n].has_outcome && run->past->of[n].outcome == QS_DONE;
 }
 
+/* What was taken out of Postfix's active queue may be in delivery still, by an agent that had opened it before. Waits until
+ * nobody holds its lock any more, so that what is archived says which recipients have got it. */
+static enum qs_status await_agents(struct run *run, struct qs_error *err)
+{
+    enum { TRIES = 300 };
+    static const struct timespec pause = {0, 100000000};
+    const char *paths[QS_RUN_FILES_MOST];
+    unsigned tries = 0;
+    for (uint32_t n = 0; n < run->plan->count; n++) {
+        const struct qs_record *r = &run->past->of[n];
+        int fd = -1;
+        if (!purged(run, n) || !r->moves[0].back || qs_run_quarantined(r, paths) == 0)
+            continue;
+        enum qs_status status = qs_fs_file(run->fs, paths[0], O_RDWR, &fd, err);
+        if (status != QS_OK)
+            return status;
+        bool free_now = flock(fd, LOCK_EX | LOCK_NB) == 0;
+        while (!free_now && tries++ < TRIES && run->how->keep_going &&
+               run->how->keep_going(run->how->data, run->result->count[QS_DONE], run->plan->count)) {
+            (void)nanosleep(&pause, NULL);
+            free_now = flock(fd, LOCK_EX | LOCK_NB) == 0;
+        }
+        close(fd);
+        if (!free_now)
+            return qs_fail(err, QS_BUSY, "%s is still being delivered: it lies in quarantine, not yet archived; `resume %s` goes on",
+                           run->plan->items[n].id, run->result->run);
+    }
+    return QS_OK;
+}
+
 /* Reads it back: it must be whole, every digest right, and the messages those in quarantine, in their order. */
 static enum qs_status read_back(struct run *run, const char *path, struct qs_error *err)
 {
@@ -385,7 +460,9 @@ static enum qs_status read_back(struct run *run, const char *path, struct qs_err
 static enum qs_status write_archive(struct run *run, const char *path, struct qs_error *err)
 {
     struct qs_archive_writer *writer = NULL;
-    enum qs_status status = qs_archive_create(run, path, run->plan, &writer, err);
+    enum qs_status status = await_agents(run, err);
+    if (status == QS_OK)
+        status = qs_archive_create(run, path, run->plan, &writer, err);
     for (uint32_t n = 0; status == QS_OK && n < run->plan->count; n++)
         if (purged(run, n))
             status = archive_one(run, writer, n, err);
@@ -500,6 +577,7 @@ enum qs_status qs_run_open(struct run *run, struct qs_error *err)
     run->reader = qs_reader_new(run);
     if (!run->dir || !run->reader)
         return qs_fail(err, QS_NOMEM, "out of memory");
+    run->reader->brief = true;
     enum qs_status status = qs_fs_open(run, run->format->root(run->queue), &run->fs, err);
     /* read under the lock: nobody else writes it now */
     return status == QS_OK ? qs_journal_read(run, run->dir, run->plan->count, &run->past, err) : status;

@@ -19,6 +19,7 @@ enum { PLAN_VERSION = 1, PATH_LONGEST = 600, FILE_LARGEST = 1 << 30, LINE_LONGES
 static const char *const action_words[QS_ACTIONS] = {
     [QS_ACT_HOLD] = "hold", [QS_ACT_RELEASE] = "release", [QS_ACT_PURGE] = "purge", [QS_ACT_DEFER] = "defer",
     [QS_ACT_EXPEDITE] = "expedite", [QS_ACT_REQUEUE] = "requeue", [QS_ACT_DROP] = "drop-recipients",
+    [QS_ACT_REPAIR] = "repair",
 };
 
 static const char *const after_words[] = {
@@ -54,12 +55,15 @@ static bool fits(const struct qs_message *m, enum qs_action action)
     case QS_ACT_EXPEDITE: return !lost;
     case QS_ACT_REQUEUE: return !lost;
     case QS_ACT_DROP: return !lost;
+    case QS_ACT_REPAIR: return false;
     }
     return false;
 }
 
 static bool guarded(const struct qs_view *view, uint32_t i, const struct qs_guard *guard, struct qs_plan *plan)
 {
+    if (!view->judgement)               /* named by ID, all of them wanted: see qs_session_named() */
+        return false;
     uint8_t verdict = view->judgement->of[i].verdict;
     if (verdict == QS_LEGIT && !guard->include_legit) {
         plan->left_legit++;
@@ -97,14 +101,18 @@ static bool add_item(struct qs_plan *plan, const struct qs_view *view, uint32_t 
     char path[PATH_LONGEST];
     if (!q->instance->format->path(q->queue, &entry, path, sizeof path))
         return false;
-    const struct qs_finding *f = &view->judgement->of[i];
-    uint32_t group = view->judgement->group_of[i];
-    if (!last->text || last->group != group || last->verdict != f->verdict || last->cause != f->cause)
+    static const struct qs_finding none = {0};
+    const struct qs_finding *f = view->judgement ? &view->judgement->of[i] : &none;
+    uint32_t group = view->judgement ? view->judgement->group_of[i] : QS_NO_CLUSTER;
+    if (!view->judgement)
+        last->text = "named by its ID";
+    else if (!last->text || last->group != group || last->verdict != f->verdict || last->cause != f->cause)
         *last = (struct last_reason){group, f->verdict, f->cause, reason_of(plan, view, i)};
     struct qs_plan_item *item = &plan->items[plan->count];
     *item = (struct qs_plan_item){
         .id = m->id, .queue_name = qs_sym_str(scan->strings, m->queue_name), .path = talloc_strdup(plan->items, path),
         .reason = last->text, .inode = m->inode, .size = m->size, .digest = m->digest, .arrival = m->arrival,
+        .changed = m->changed, .dir = m->dir, .kind = m->kind, .placed = true,
     };
     if (!item->path || !item->reason)
         return false;
@@ -246,8 +254,9 @@ static bool add_item_line(struct qs_buffer *to, const struct qs_plan_item *item)
     char line[PATH_LONGEST + 800];
     int n = snprintf(line, sizeof line,
                      "{\"id\":\"%s\",\"queue\":\"%s\",\"path\":\"%s\",\"inode\":%" PRIu64 ",\"size\":%" PRIu64
-                     ",\"arrival\":%" PRId64 ",\"digest\":\"%016" PRIx64 "\",\"reason\":\"%s\"}\n",
-                     item->id, item->queue_name, item->path, item->inode, item->size, item->arrival, item->digest, item->reason);
+                     ",\"arrival\":%" PRId64 ",\"changed\":%" PRId64 ",\"digest\":\"%016" PRIx64 "\",\"reason\":\"%s\"}\n",
+                     item->id, item->queue_name, item->path, item->inode, item->size, item->arrival, item->changed, item->digest,
+                     item->reason);
     return n > 0 && n < (int)sizeof line && qs_buffer_add(to, (struct qs_span){line, (size_t)n});
 }
 
@@ -385,6 +394,7 @@ static bool take_item(struct qs_plan *plan, const json_t *object, struct qs_plan
         !take_text(plan, object, "path", true, &item->path) || !take_text(plan, object, "reason", true, &item->reason) ||
         !item->id || !item->queue_name || !item->path || !item->reason || !take_number(object, "inode", 0, &inode) ||
         !take_number(object, "size", 0, &size) || !take_number(object, "arrival", INT64_MIN, &item->arrival) ||
+        (json_object_get(object, "changed") && !take_number(object, "changed", 0, &item->changed)) ||
         !take_word(object, "digest", &digest) || !qs_parse_u64_base(digest, 16, &item->digest))
         return false;
     item->inode = (uint64_t)inode;

@@ -25,6 +25,8 @@ struct run {
     struct qs_table *entry_of;          /* digest of a queue ID → index of entries */
     struct qs_entry *entries;
     uint32_t entry_count;
+    struct qs_table *flaw_of;           /* REPAIR: digest of a path → index of flaws */
+    struct qs_flaw *flaws;
 };
 
 /* Everything a run needs but the plan's performance; result is empty. NULL: out of memory. */
@@ -42,6 +44,11 @@ enum qs_status qs_run_note(struct run *run, uint32_t n, enum qs_outcome outcome,
                            struct qs_error *err) QS_MUST_CHECK;
 enum qs_outcome qs_run_outcome(enum qs_status status);
 void qs_run_wake(struct run *run);
+/* REPAIR: what is wrong now, before the plan is performed; and the moves of one item, when it still is what was planned.
+ * QS_GONE: nothing is wrong there any more. */
+enum qs_status qs_repair_look(struct run *run, struct qs_error *err) QS_MUST_CHECK;
+enum qs_status qs_repair_describe(TALLOC_CTX *parent, struct run *run, const struct qs_plan_item *item, struct qs_move **moves,
+                                  size_t *count, enum qs_lock_rule *rule, struct qs_error *err) QS_MUST_CHECK;
 /* Gives the result to the caller, frees the run, returns status. */
 enum qs_status qs_run_hand_over(TALLOC_CTX *parent, struct run *run, enum qs_status status,
                                 struct qs_run_result **result) QS_MUST_CHECK;

@@ -17,7 +17,7 @@ static const struct {
     [QS_ACT_HOLD] = {"put on hold", "put on hold"}, [QS_ACT_RELEASE] = {"release", "released"},
     [QS_ACT_PURGE] = {"purge", "purged"}, [QS_ACT_DEFER] = {"defer", "deferred"},
     [QS_ACT_EXPEDITE] = {"expedite", "expedited"}, [QS_ACT_REQUEUE] = {"requeue", "requeued"},
-    [QS_ACT_DROP] = {"take recipients off", "freed of recipients"},
+    [QS_ACT_DROP] = {"take recipients off", "freed of recipients"}, [QS_ACT_REPAIR] = {"repair", "repaired"},
 };
 
 /* --- the plan --------------------------------------------------------------------------------------------------------- */

@@ -150,6 +150,16 @@ static bool make_room(struct qs_scan *scan, uint32_t more)
     return true;
 }
 
+static uint64_t only_key(const char *id)
+{
+    return XXH3_64bits(id, strlen(id));
+}
+
+bool qs_scan_only(struct qs_table *only, const char *id)
+{
+    return qs_table_at(only, only_key(id), 1) != NULL;
+}
+
 static struct qs_scan_queue *add_queue(struct qs_scan *scan)
 {
     struct qs_scan_queue *grown = talloc_realloc(scan, scan->queues, struct qs_scan_queue, (unsigned)scan->queue_count + 1);
@@ -195,6 +205,8 @@ enum qs_status qs_scan_add(struct qs_scan *scan, const struct qs_instance *insta
             count_failure(&scan->totals, status);
             continue;
         }
+        if (scan->options.only && !qs_table_get(scan->options.only, only_key(entry.id), 0))
+            continue;
         uint64_t key = XXH3_64bits_withSeed(entry.id, strlen(entry.id), scan->queue_count);
         uint32_t *seen = qs_table_at(work->ids, key, work->listed);
         if (seen && *seen != work->listed) {
@@ -455,8 +467,12 @@ static enum qs_status read_message(struct qs_scan_lens *lens, struct qs_message 
     m->dir = (uint16_t)entry.dir;
     m->kind = (uint16_t)entry.kind;
     m->inode = entry.inode;
+    const struct timespec changed = qs_file_stat(lens->reader->message)->st_ctim;
+    m->changed = (int64_t)changed.tv_sec * 1000000000 + changed.tv_nsec;
     status = keep_envelope(lens, &envelope, m);
-    if (status == QS_OK)
+    if (status == QS_OK && lens->scan->options.identity)
+        m->digest = XXH3_64bits(content.ptr, content.len);
+    else if (status == QS_OK)
         status = qs_scan_content(lens, content, !whole, envelope.sender.len == 0, m, err);
     if (envelope.finding[0]) {
         struct qs_error finding;
@@ -518,6 +534,7 @@ static enum qs_status make_lenses(struct qs_scan *scan)
         work->lens[work->lens_count] = qs_scan_lens_new(work, scan);
         if (!work->lens[work->lens_count])
             return QS_NOMEM;
+        work->lens[work->lens_count]->reader->brief = scan->options.identity;
     }
     return QS_OK;
 }

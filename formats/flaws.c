@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "flaws.h"
+
+#include <string.h>
+
+enum { STEPS_MOST = 5 };        /* to the run directory, three logs, and back */
+
+struct qs_flaw *qs_flaws_add(struct qs_flaws *flaws, enum qs_flaw_kind kind, const char *what, const char *id,
+                             const char *path, const struct stat *st)
+{
+    if (flaws->count == flaws->size) {
+        size_t size = flaws->size ? 2 * flaws->size : 64;
+        struct qs_flaw *grown = talloc_realloc(flaws->parent, flaws->list, struct qs_flaw, (unsigned)size);
+        if (!grown)
+            return NULL;
+        flaws->list = grown;
+        flaws->size = size;
+    }
+    struct qs_flaw *flaw = &flaws->list[flaws->count];
+    *flaw = (struct qs_flaw){
+        .kind = kind, .what = what, .id = talloc_strdup(flaws->list, id), .path = talloc_strdup(flaws->list, path),
+        .inode = (uint64_t)st->st_ino, .size = (uint64_t)st->st_size, .modified = (int64_t)st->st_mtime,
+    };
+    if (!flaw->id || !flaw->path)
+        return NULL;
+    flaws->count++;
+    return flaw;
+}
+
+struct qs_step *qs_flaw_move(struct qs_flaws *flaws, struct qs_flaw *flaw, const char *from, const char *to)
+{
+    if (!flaw->steps)
+        flaw->steps = talloc_array(flaws->list, struct qs_step, STEPS_MOST);
+    if (!flaw->steps || flaw->step_count == STEPS_MOST)
+        return NULL;
+    struct qs_step *step = &flaw->steps[flaw->step_count];
+    *step = (struct qs_step){.kind = QS_STEP_MOVE, .from = talloc_strdup(flaw->steps, from),
+                             .to = talloc_strdup(flaw->steps, to)};
+    if (!step->from || !step->to)
+        return NULL;
+    flaw->step_count++;
+    return step;
+}
+
+bool qs_flaw_park(struct qs_flaws *flaws, struct qs_flaw *flaw)
+{
+    char *to = talloc_asprintf(NULL, "@/%s", flaw->path);
+    bool ok = to && qs_flaw_move(flaws, flaw, flaw->path, to);
+    talloc_free(to);
+    return ok;
+}
