@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "qsurgeon/rules.h"
 #include "qsurgeon/select.h"
 
 struct qs_style {
@@ -77,6 +78,10 @@ struct qs_sources;
 enum qs_status qs_report_sources_text(FILE *out, const struct qs_sources *sources, const struct qs_style *style,
                                       struct qs_error *err) QS_MUST_CHECK;
 enum qs_status qs_report_sources_json(FILE *out, const struct qs_sources *sources, struct qs_error *err) QS_MUST_CHECK;
+
+enum qs_status qs_report_rules_text(FILE *out, const struct qs_rule *rules, size_t count, const struct qs_style *style,
+                                    struct qs_error *err) QS_MUST_CHECK;
+enum qs_status qs_report_rules_json(FILE *out, const struct qs_rule *rules, size_t count, struct qs_error *err) QS_MUST_CHECK;
 
 /* The rows of a query as they come from qs_sql: give qs_report_row as the sink and the object as its data,
  * then end it. `out` and `style` must outlive it. NULL: out of memory. */

@@ -24,6 +24,7 @@ struct qs_command {
     const char *summary;
     const char *arguments;          /* "" or as in "ID|C-NAME..." */
     size_t least, most;             /* number of arguments; SIZE_MAX: any */
+    bool asks_dns;                  /* without being told, unless --no-dns */
     bool selects;                   /* takes the options of a selection */
     qs_option_set options;          /* its own */
     const char *description;        /* for `help COMMAND`: lines, or "" */
@@ -35,6 +36,7 @@ extern const struct qs_command qs_cmd_triage, qs_cmd_list, qs_cmd_show, qs_cmd_s
 extern const struct qs_command qs_cmd_hold, qs_cmd_release, qs_cmd_purge, qs_cmd_archive, qs_cmd_defer, qs_cmd_expedite,
     qs_cmd_express, qs_cmd_requeue, qs_cmd_drop_recipients;
 extern const struct qs_command qs_cmd_commit, qs_cmd_undo, qs_cmd_resume, qs_cmd_log, qs_cmd_verify, qs_cmd_doctor;
+extern const struct qs_command qs_cmd_rules;
 
 /* A line on standard error that does not end the run. */
 void qs_complain(const char *format, ...) __attribute__((format(printf, 1, 2)));

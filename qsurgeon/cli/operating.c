@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "due.h"
+#include "qsurgeon/dns.h"
 #include "qsurgeon/format.h"
 
 char *qs_operating_host(TALLOC_CTX *parent)
@@ -279,13 +280,14 @@ static enum qs_status find_recipients(struct qs_call *call, const struct qs_sess
         ? qs_fail(err, QS_USAGE, "nothing to do: no recipient that still waits matches") : status;
 }
 
-/* What was only unsure is taken when it was named. */
+/* What was only unsure is taken when it was named, also as mail that DNS says can never arrive. */
 struct qs_guard qs_operating_guard(const struct qs_options *o)
 {
+    const unsigned hopeless = 1u << QS_MX_LOOPBACK | 1u << QS_MX_SELF | 1u << QS_MX_NONE;
     const struct qs_selection *s = o->selection;
     return (struct qs_guard){
         .max = o->max, .max_share = o->max_share, .include_legit = o->include_legit,
-        .unsure_named = s->ids_given || s->cluster_count > 0 || (s->verdicts & 1u << QS_UNSURE) != 0,
+        .unsure_named = s->ids_given || s->cluster_count > 0 || (s->mx && !(s->mx & ~hopeless)) || (s->verdicts & 1u << QS_UNSURE) != 0,
     };
 }
 

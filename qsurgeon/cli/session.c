@@ -144,7 +144,8 @@ static enum qs_status ask_dns(struct qs_call *call, const struct qs_session *ses
     const struct qs_dns_options how = {.server = call->options->dns_server, .clock = qs_milliseconds, .limit = DNS_TIME,
                                        .site = site};
     struct qs_dns *dns = NULL;
-    if (!call->options->dns && !call->options->selection->mx)
+    bool unasked = call->options->command->asks_dns && !call->options->no_dns;
+    if (!unasked && !call->options->dns && !call->options->selection->mx)
         return QS_OK;
     enum qs_status status = qs_dns_ask_scan(call->memory, &how, session->view.scan, &dns, err);
     if (status != QS_OK)

@@ -362,6 +362,7 @@ static void parse_received(struct qs_received *r, struct qs_span value)
     const char *p = value.ptr, *end = p + value.len;
     struct qs_span *want = NULL;
     unsigned inside = 0;        /* parentheses */
+    bool claimed = false;       /* the address is the word behind "from": what the client says, where comments tell another */
     while (p < end) {
         char c = *p;
         if (byte_is_blank(c)) {
@@ -371,7 +372,7 @@ static void parse_received(struct qs_received *r, struct qs_span value)
             p++;
         } else if (c == ')') {
             inside -= inside > 0;
-            if (r->address.len == 0) {
+            if (r->address.len == 0 || claimed) {
                 r->name.len = 0;    /* was not in front of an address */
             }
             p++;
@@ -387,7 +388,7 @@ static void parse_received(struct qs_received *r, struct qs_span value)
                 p++;            /* ';' in a comment */
                 continue;
             }
-            const char *bracket = r->address.len > 0 || r->by.ptr != NULL ? NULL
+            const char *bracket = (r->address.len > 0 && !(claimed && inside > 0)) || r->by.ptr != NULL ? NULL
                                                                           : memchr(start, '[', token.len);
             if (bracket != NULL) {
                 const char *close = memchr(bracket, ']', (size_t)(p - bracket));
@@ -398,10 +399,11 @@ static void parse_received(struct qs_received *r, struct qs_span value)
                 }
                 if (address.len > 1) {
                     r->address = address;
+                    claimed = inside == 0;
                 }
             }
             if (inside > 0) {
-                if (bracket == NULL && r->address.len == 0 && r->by.ptr == NULL) {
+                if (bracket == NULL && (r->address.len == 0 || claimed) && r->by.ptr == NULL) {
                     r->name = token;
                 }
                 continue;

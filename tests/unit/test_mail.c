@@ -186,6 +186,11 @@ static void received(void **state)
           "a.example", "b.example", "SMTP", "u1", "192.0.2.2" },
         { "from [192.0.2.3] (helo=a.example) by b.example with esmtpsa (TLS1.2) (Exim 4.96) id 1abc-000; Mon",
           "[192.0.2.3]", "b.example", "esmtpsa", "1abc-000", "192.0.2.3" },
+        /* a client that calls itself an address, which need not be its own */
+        { "from [127.0.0.1] (a.example [192.0.2.6]) by b.example (Postfix) with ESMTP id 3; Mon", "[127.0.0.1]",
+          "b.example", "ESMTP", "3", "192.0.2.6" },
+        { "from [10.0.0.1] (unknown [IPv6:2001:db8::6]) by b.example with SMTP id 4; Mon", "[10.0.0.1]", "b.example",
+          "SMTP", "4", "2001:db8::6" },
         { "from unknown (HELO a.example) (192.0.2.4) by b.example with SMTP; 1 Jan 2024", "unknown",
           "b.example", "SMTP", "", "" },
         { "(qmail 123 invoked by uid 89); 1 Jan 2024", "", "", "", "", "" },
