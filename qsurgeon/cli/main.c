@@ -2,6 +2,9 @@
 /* The program: the table of commands, the one place where statuses become exit codes, and where standard
  * output is flushed and checked before success is reported. */
 #include <poll.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -145,6 +148,10 @@ int main(int argc, char **argv)
     struct qs_error err = {""};
     enum qs_exit code = QS_EXIT_OK;
     signal(SIGPIPE, SIG_IGN);
+#ifdef __GLIBC__
+    /* large blocks go back to the system at once; by itself the library comes to keep ever larger ones */
+    mallopt(M_MMAP_THRESHOLD, 1 << 20);
+#endif
     enum qs_status status = qs_options_parse(memory, argc, argv, &options, &err);
     if (status != QS_OK) {
         qs_complain("%s", err.text);

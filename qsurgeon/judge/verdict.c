@@ -497,8 +497,7 @@ static bool judge_all(struct qs_judgement *j, const struct qs_site *site)
     struct qs_judge *p = j->work;
     struct qs_work *w = &p->work;
     uint32_t n = w->scan->count ? w->scan->count : 1;
-    if (!(j->of = talloc_zero_array(j, struct qs_finding, n)) || !(j->group_of = talloc_array(j, uint32_t, n)) ||
-        !(w->census = qs_census_new(p)) || !(w->known = qs_know_site(p, w->scan, site)))
+    if (!(w->census = qs_census_new(p)) || !(w->known = qs_know_site(p, w->scan, site)))
         return false;
     j->site = w->known->site;
     if (!(w->fact = qs_make_facts(p, w->scan, w->known)) ||
@@ -507,7 +506,9 @@ static bool judge_all(struct qs_judgement *j, const struct qs_site *site)
         !(w->bounced = talloc_zero_array(p, struct qs_bounced, w->campaigns->count + 1)) || !count_bounced(w) || !learn_usual_volume(w) || !judge_campaigns(w))
         return false;
     qs_adopt_stragglers(w->campaigns, w->scan, w->fact, w->bad);
-    return (w->notices = qs_join_notices(p, w->scan, w->fact, w->campaigns, w->bad)) && make_groups(j) && judge_messages(j);
+    return (w->notices = qs_join_notices(p, w->scan, w->fact, w->campaigns, w->bad)) &&
+           (j->of = talloc_zero_array(j, struct qs_finding, n)) && (j->group_of = talloc_array(j, uint32_t, n)) &&
+           make_groups(j) && judge_messages(j);
 }
 
 enum qs_status qs_judge(TALLOC_CTX *parent, const struct qs_scan *scan, const struct qs_clusters *clusters,
