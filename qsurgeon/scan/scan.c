@@ -48,7 +48,7 @@ struct qs_scan_work {
     struct qs_arena *names;                     /* queue IDs, problem texts of the listing */
     struct qs_table *ids;                       /* digests of the IDs listed: nothing is listed twice */
     uint32_t capacity, listed, next;
-    struct qs_scan_lens **lens;                 /* one for each thread, made at the first run */
+    struct qs_scan_lens **lens;                 /* one for each thread, made when a run begins, kept while it pauses */
     unsigned lens_count;
     atomic_uint_fast32_t taken;                 /* the next pending record to be taken */
     atomic_bool stop;
@@ -539,6 +539,18 @@ static enum qs_status make_lenses(struct qs_scan *scan)
     return QS_OK;
 }
 
+/* The buffers of the threads are of no more use; what they kept is. */
+static void drop_lenses(struct qs_scan_work *work)
+{
+    for (unsigned i = 0; i < work->lens_count; i++) {
+        talloc_steal(work, work->lens[i]->arena);
+        talloc_free(work->lens[i]);
+    }
+    talloc_free(work->lens);
+    work->lens = NULL;
+    work->lens_count = 0;
+}
+
 /* Waits until `running` threads have said that they end; asks `progress` in between. */
 static bool wait_for_threads(struct qs_scan *scan, unsigned running, qs_scan_progress progress, void *data)
 {
@@ -621,7 +633,10 @@ enum qs_status qs_scan_run(struct qs_scan *scan, qs_scan_progress progress, void
     gather(scan, filled);
     if (no_memory)
         return qs_fail(err, QS_NOMEM, "out of memory");
-    return paused && filled < work->listed ? QS_BUSY : QS_OK;
+    if (paused && filled < work->listed)
+        return QS_BUSY;
+    drop_lenses(work);
+    return QS_OK;
 }
 
 /* --- saved scans ------------------------------------------------------------------------------------------------------ */
