@@ -5,6 +5,7 @@
  * can be read all the same. */
 #include <ctype.h>
 #include <errno.h>
+#include <limits.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -262,6 +263,25 @@ static enum qs_status ask(TALLOC_CTX *scratch, const char *postconf, const char 
     argv[n++] = "multi_instance_directories";
     argv[n] = NULL;
     return run(scratch, argv, printed, err);
+}
+
+unsigned pf_hash_depth(const char *config, const char *dir)
+{
+    TALLOC_CTX *scratch = talloc_new(NULL);
+    const char *argv[] = {find_program(scratch, "postconf"), "-c", config, "-x", "hash_queue_depth", "hash_queue_names", NULL};
+    struct qs_span printed = {NULL, 0}, item;
+    uint64_t depth = 0;
+    unsigned out = UINT_MAX;
+    if (argv[0] != NULL && run(scratch, argv, &printed, NULL) == QS_OK &&
+        qs_parse_u64(parameter(printed, "hash_queue_depth"), &depth)) {
+        struct qs_span names = parameter(printed, "hash_queue_names");
+        out = 0;
+        while (next_item(&names, &item))
+            if (qs_span_is_nocase(item, dir))
+                out = depth < PF_DEPTH_MAX ? (unsigned)depth : PF_DEPTH_MAX;
+    }
+    talloc_free(scratch);
+    return out;
 }
 
 static struct qs_span last_component(struct qs_span path)
@@ -605,6 +625,7 @@ const struct qs_format qs_format_postfix = {
     .lock_rule = pf_lock_rule,
     .steps = pf_steps,
     .new_id = pf_new_id,
+    .place = pf_new_place,
     .wake = pf_wake,
     .root = pf_queue_root,
     .moves_only = PF_MOVES_ONLY,

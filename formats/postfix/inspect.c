@@ -265,7 +265,7 @@ static enum qs_status misnamed(struct inspection *in, const struct suspect *s, c
     bool waits = s->dir == PF_INCOMING || s->dir == PF_DEFERRED || s->dir == PF_HOLD, taken = false;
     snprintf(fresh, sizeof fresh, "%s", id);
     if (s->kind == QS_FLAW_MISNAMED) {
-        waits = waits && pf_new_id(in->queue, id, (uint64_t)s->st.st_ino, fresh, sizeof fresh);
+        waits = waits && pf_new_id(in->queue, id, (uint64_t)s->st.st_ino, 0, fresh, sizeof fresh);
         taken = there(in, qs_intern(in->names, qs_span_of(fresh))) != 0;
     }
     struct qs_flaw *flaw = tell(in, s->kind, what, id, s->path, &s->st, NULL);

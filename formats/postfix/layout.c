@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -59,13 +60,14 @@ bool pf_id_valid(struct qs_span id)
 }
 
 /* A number in Postfix's alphabet without vowels; base is 51 or 52. */
+static const char safe_digits[] = "0123456789BCDFGHJKLMNPQRSTVWXYZbcdfghjklmnpqrstvwxyz";
+
 static bool parse_safe(struct qs_span text, unsigned base, uint64_t *out)
 {
-    static const char digits[] = "0123456789BCDFGHJKLMNPQRSTVWXYZbcdfghjklmnpqrstvwxyz";
     uint64_t value = 0;
     for (size_t i = 0; i < text.len; i++) {
-        const char *at = text.ptr[i] != '\0' ? strchr(digits, text.ptr[i]) : NULL;
-        unsigned digit = at != NULL ? (unsigned)(at - digits) : base;
+        const char *at = text.ptr[i] != '\0' ? strchr(safe_digits, text.ptr[i]) : NULL;
+        unsigned digit = at != NULL ? (unsigned)(at - safe_digits) : base;
         if (digit >= base || __builtin_mul_overflow(value, base, &value) ||
             __builtin_add_overflow(value, digit, &value))
             return false;
@@ -93,6 +95,26 @@ struct pf_id pf_id_decode(const char *id)
     }
     out.microseconds = (uint32_t)microseconds;
     return out;
+}
+
+/* Writes the number with at least `width` digits and returns how many. */
+static unsigned print_safe(uint64_t value, unsigned base, unsigned width, char to[16])
+{
+    char reversed[16];
+    unsigned n = 0;
+    for (; value > 0 || n < width; value /= base)
+        reversed[n++] = safe_digits[value % base];
+    for (unsigned i = 0; i < n; i++)
+        to[i] = reversed[n - 1 - i];
+    return n;
+}
+
+int pf_id_encode(const struct pf_id *id, char *to, size_t size)
+{
+    char seconds[16], usec[16], inode[16];
+    int n = (int)print_safe(id->seconds, 52, TIME_DIGITS_LONG - USEC_DIGITS_LONG, seconds);
+    int m = (int)print_safe(id->microseconds, 52, USEC_DIGITS_LONG, usec), k = (int)print_safe(id->inode, 51, 1, inode);
+    return snprintf(to, size, "%.*s%.*sz%.*s", n, seconds, m, usec, k, inode);
 }
 
 void pf_id_path(const char *id, unsigned depth, char to[PF_PATH_MAX])
@@ -252,6 +274,20 @@ static bool is_dots(const char *name)
     return name[0] == '.' && (name[1] == '\0' || (name[1] == '.' && name[2] == '\0'));
 }
 
+static bool is_empty(int dirfd)
+{
+    bool empty = true;
+    int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+    if (dir == NULL && fd >= 0)
+        (void)close(fd);
+    for (const struct dirent *entry; dir != NULL && empty && (entry = readdir(dir)) != NULL;)
+        empty = is_dots(entry->d_name);
+    if (dir != NULL)
+        (void)closedir(dir);
+    return empty && dir != NULL;
+}
+
 static DIR *walk_dir(int dirfd, const char *name)
 {
     int fd = open_dir(dirfd, name);
@@ -385,6 +421,13 @@ enum qs_status pf_open(TALLOC_CTX *parent, const struct qs_instance *instance, s
             queue->owner = st.st_uid;
     }
     (void)close(top);
+    for (unsigned i = 0; i < PF_DIRS; i++)
+        if ((i == PF_DEFERRED || i == PF_DEFER) && queue->fd[i] >= 0 && queue->depth[i] == 0 && is_empty(queue->fd[i])) {
+            /* A new queue: its hash directories are made as they are needed, and a file on another level is one that the
+             * queue manager sees and never finds. Without a configuration to ask: Postfix's default. */
+            unsigned depth = instance->config != NULL ? pf_hash_depth(instance->config, dir_names[i]) : UINT_MAX;
+            queue->depth[i] = depth != UINT_MAX ? depth : 1;
+        }
     if (found == 0 && denied > 0)
         status = qs_fail(err, QS_NOPERM,
                          "%s: only root and the mail owner (mail_owner, usually postfix) may read the queue",

@@ -45,6 +45,8 @@ struct pf_id {
 bool pf_id_valid(struct qs_span id);
 /* Takes a valid ID apart. */
 struct pf_id pf_id_decode(const char *id);
+/* The long form of such an ID; length as of snprintf. */
+int pf_id_encode(const struct pf_id *id, char *to, size_t size);
 /* Writes the path of a valid ID below its directory when that is hashed `depth` levels deep: "A/7/A7...". */
 void pf_id_path(const char *id, unsigned depth, char to[PF_PATH_MAX]);
 
@@ -94,7 +96,9 @@ enum {
     PF_MOVES_ONLY = 1 << QS_ACT_HOLD | 1 << QS_ACT_RELEASE | 1 << QS_ACT_PURGE | 1 << QS_ACT_DEFER | 1 << QS_ACT_EXPEDITE
 };
 bool pf_path(const struct qs_queue *queue, const struct qs_entry *e, char *to, size_t size);
-bool pf_new_id(const struct qs_queue *queue, const char *old, uint64_t inode, char *to, size_t size);
+bool pf_new_id(const struct qs_queue *queue, const char *old, uint64_t inode, unsigned attempt, char *to, size_t size);
+bool pf_new_place(const struct qs_queue *queue, const char *own, const char *name, const char *old, const char *id, char *to,
+              size_t size);
 enum qs_lock_rule pf_lock_rule(const struct qs_queue *queue, const struct qs_entry *e);
 enum qs_status pf_steps(TALLOC_CTX *parent, const struct qs_queue *queue, const struct qs_entry *e,
                         struct qs_reader *reader, const struct qs_envelope *envelope,
@@ -107,6 +111,8 @@ enum qs_status pf_owner(const struct qs_queue *queue, uid_t *uid, gid_t *gid,
 
 enum qs_status pf_inspect(TALLOC_CTX *parent, const struct qs_queue *queue, int64_t now, struct qs_flaw **list,
                           size_t *count, struct qs_error *err) QS_MUST_CHECK;
+/* How many levels deep this configuration has the directory hashed; UINT_MAX: it cannot be asked. */
+unsigned pf_hash_depth(const char *config, const char *dir);
 
 /* The installed Postfix. */
 enum qs_status pf_discover(TALLOC_CTX *parent, const struct qs_place *place, struct qs_instance ***list,

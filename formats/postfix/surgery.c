@@ -44,28 +44,58 @@ enum qs_status pf_owner(const struct qs_queue *queue, uid_t *uid, gid_t *gid, st
     return QS_OK;
 }
 
-bool pf_new_id(const struct qs_queue *queue, const char *old, uint64_t inode, char *to, size_t size)
+bool pf_new_id(const struct qs_queue *queue, const char *old, uint64_t inode, unsigned attempt, char *to, size_t size)
 {
     (void)queue;
-    enum { USEC = 5 };          /* a short ID: its first five digits stay, so that it hashes to the same directory */
+    enum { USEC = 5, SECOND = 1000000, STRIDE = 7919 };     /* the stride has no factor in common with a second */
     if (!pf_id_valid(qs_span_of(old)))
         return false;
-    int length = pf_id_decode(old).long_form ? snprintf(to, size, "%s", old)
-                                             : snprintf(to, size, "%.*s%llX", USEC, old, (unsigned long long)inode);
+    struct pf_id id = pf_id_decode(old);
+    int length;
+    if (!id.long_form && attempt == 0)      /* the first five digits stay, so that it hashes to the same directory */
+        length = snprintf(to, size, "%.*s%llX", USEC, old, (unsigned long long)inode);
+    else if (!id.long_form)
+        length = snprintf(to, size, "%05X%llX", (unsigned)((id.microseconds + (uint64_t)attempt * STRIDE) % SECOND),
+                          (unsigned long long)inode);
+    else if (attempt == 0)
+        length = snprintf(to, size, "%s", old);
+    else
+        length = pf_id_encode(&(struct pf_id){true, id.seconds, (uint32_t)((id.microseconds + (uint64_t)attempt * STRIDE) % SECOND),
+                                              inode}, to, size);
     return length > 0 && (size_t)length < size;
+}
+
+bool pf_new_place(const struct qs_queue *queue, const char *own, const char *name, const char *old, const char *id, char *to,
+              size_t size)
+{
+    const char *slash = strchr(name, '/'), *base = strrchr(name, '/');
+    if (slash == NULL || strcmp(base + 1, old) != 0 || !pf_id_valid(qs_span_of(id)))
+        return false;
+    for (enum pf_dir dir = PF_MAILDROP; dir < PF_DIRS; dir++) {
+        if (!qs_span_is((struct qs_span){name, (size_t)(slash - name)}, pf_dir_name(dir)))
+            continue;
+        if ((dir < PF_QUEUES) != (strcmp(name, own) == 0))
+            return false;           /* a message has one file of its own, and logs */
+        return pf_place_path(queue, dir == PF_ACTIVE ? PF_INCOMING : dir, id, to, size);
+    }
+    return false;
 }
 
 enum qs_status pf_wake(TALLOC_CTX *parent, const struct qs_queue *queue, enum qs_action action, struct qs_wake **wake,
                        size_t *count, struct qs_error *err)
 {
     (void)queue;
-    struct qs_wake *one = talloc_zero(parent, struct qs_wake);
+    struct qs_wake *one = talloc_zero_array(parent, struct qs_wake, 2);
     if (one == NULL)
         return qs_fail(err, QS_NOMEM, "out of memory");
     switch (action) {
     case QS_ACT_RELEASE: *one = (struct qs_wake){"public/qmgr", "D"}; break;
     case QS_ACT_EXPEDITE: *one = (struct qs_wake){"public/qmgr", "I"}; break;
     case QS_ACT_REQUEUE: *one = (struct qs_wake){"public/pickup", "W"}; break;
+    case QS_ACT_RESTORE:
+        one[0] = (struct qs_wake){"public/qmgr", "DI"};
+        one[1] = (struct qs_wake){"public/pickup", "W"};
+        break;
     case QS_ACT_HOLD:
     case QS_ACT_PURGE:
     case QS_ACT_DEFER:
@@ -73,7 +103,7 @@ enum qs_status pf_wake(TALLOC_CTX *parent, const struct qs_queue *queue, enum qs
     case QS_ACT_REPAIR: break;
     }
     *wake = one;
-    *count = one->path != NULL;
+    *count = action == QS_ACT_RESTORE ? 2 : one->path != NULL;
     return QS_OK;
 }
 
@@ -449,6 +479,8 @@ static enum qs_status plan_action(struct plan *p, TALLOC_CTX *parent, const stru
         return plan_drop(p, parent, queue, e, reader, what, err);
     case QS_ACT_REPAIR:
         return qs_fail(err, QS_USAGE, "a message needs no repair: inspect() describes what does");
+    case QS_ACT_RESTORE:
+        return refuse(dir, "it is there", err);
     }
     return QS_OK;
 }

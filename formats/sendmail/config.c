@@ -665,6 +665,7 @@ const struct qs_format qs_format_sendmail = {
     .lock_rule = sm_lock_rule,
     .steps = sm_steps,
     .new_id = sm_new_id,
+    .place = sm_new_place,
     .wake = sm_wake,
     .root = sm_root,
     .inspect = sm_inspect,

@@ -78,7 +78,9 @@ enum qs_status sm_content(const struct qs_queue *queue, const struct qs_entry *e
 enum { SM_ACTIONS = 1 << QS_ACT_HOLD | 1 << QS_ACT_RELEASE | 1 << QS_ACT_PURGE | 1 << QS_ACT_EXPEDITE | 1 << QS_ACT_DROP };
 const char *sm_root(const struct qs_queue *queue);
 bool sm_file_path(const struct qs_queue *queue, const struct qs_entry *e, char *to, size_t size);
-bool sm_new_id(const struct qs_queue *queue, const char *old, uint64_t inode, char *to, size_t size);
+bool sm_new_id(const struct qs_queue *queue, const char *old, uint64_t inode, unsigned attempt, char *to, size_t size);
+bool sm_new_place(const struct qs_queue *queue, const char *own, const char *name, const char *old, const char *id, char *to,
+              size_t size);
 enum qs_lock_rule sm_lock_rule(const struct qs_queue *queue, const struct qs_entry *e);
 enum qs_status sm_owner(const struct qs_queue *queue, uid_t *uid, gid_t *gid,
                         struct qs_error *err) QS_MUST_CHECK;

@@ -46,13 +46,59 @@ enum qs_status sm_owner(const struct qs_queue *queue, uid_t *uid, gid_t *gid, st
     return QS_OK;
 }
 
-/* Queue IDs do not hang on inode numbers here. */
-bool sm_new_id(const struct qs_queue *queue, const char *old, uint64_t inode, char *to, size_t size)
+/* Queue IDs do not hang on inode numbers here: another one has another process ID in its last digits, which no sendmail makes for
+ * a time that has passed. */
+bool sm_new_id(const struct qs_queue *queue, const char *old, uint64_t inode, unsigned attempt, char *to, size_t size)
 {
+    enum { TIME = 8, MODULUS = 100000 };
+    uint64_t process = 0;
+    struct qs_span id = qs_span_of(old);
     (void)queue;
     (void)inode;
+    if (!sm_id_valid(id))
+        return false;
     int length = snprintf(to, size, "%s", old);
-    return sm_id_valid(qs_span_of(old)) && length > 0 && (size_t)length < size;
+    if (attempt > 0 && (id.len <= TIME || !qs_parse_u64((struct qs_span){old + TIME, id.len - TIME}, &process)))
+        return false;
+    if (attempt > 0)
+        length = snprintf(to, size, "%.*s%0*llu", TIME, old, (int)(id.len - TIME),
+                          (unsigned long long)((process + attempt) % MODULUS));
+    return length > 0 && (size_t)length < size && sm_id_valid(qs_span_of(to));
+}
+
+/* The directory part of a path: "q1" of "q1/df/dfID", "." of "dfID". */
+static struct qs_span dir_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    struct qs_span dir = {path, slash != NULL ? (size_t)(slash - path) : 0};
+    static const char *const subs[] = {"qf", "df", "xf"};
+    for (size_t i = 0; i < sizeof subs / sizeof *subs; i++) {
+        if (qs_span_is(dir, subs[i]))
+            dir.len = 0;
+        else if (dir.len > 3 && dir.ptr[dir.len - 3] == '/' && memcmp(dir.ptr + dir.len - 2, subs[i], 2) == 0)
+            dir.len -= 3;
+    }
+    return dir.len > 0 ? dir : QS_SPAN(".");
+}
+
+bool sm_new_place(const struct qs_queue *queue, const char *own, const char *name, const char *old, const char *id, char *to,
+              size_t size)
+{
+    char path[SM_PATH_MAX];
+    uint32_t dir = 0;
+    const char *slash = strrchr(name, '/'), *base = slash != NULL ? slash + 1 : name;
+    struct qs_span here = dir_of(name), there = dir_of(own);
+    bool control = base[0] == SM_NORMAL || base[0] == SM_QUARANTINED || base[0] == SM_LOST;
+    if (!sm_id_valid(qs_span_of(id)) || base[0] == '\0' || base[1] != 'f' || strcmp(base + 2, old) != 0 ||
+        control != (strcmp(name, own) == 0) || (!control && base[0] != SM_DATA && base[0] != SM_TRANSCRIPT))
+        return false;
+    /* A queue of another machine: the first directory takes what has none of its own here. Where the data file lay apart from
+     * the control file, a d line names its directory: without that one here, sendmail would lose the message. */
+    if (!sm_dir_named(queue, here, &dir) && (here.len != there.len || memcmp(here.ptr, there.ptr, here.len) != 0))
+        return false;
+    sm_path(sm_dir_at(queue, dir), base[0], id, path);
+    int length = snprintf(to, size, "%s", path);
+    return length > 0 && (size_t)length < size;
 }
 
 /* The daemon looks at its queue by its own clock; nothing wakes it. */
@@ -309,6 +355,7 @@ enum qs_status sm_steps(TALLOC_CTX *parent, const struct qs_queue *queue, const 
             status = lost ? qs_fail(err, QS_USAGE, "a lost message")
                           : plan_rewrite(&p, parent, queue, e, reader, what, here, (char)e->kind, err);
             break;
+        case QS_ACT_RESTORE:
         case QS_ACT_DEFER:
         case QS_ACT_REQUEUE:
         case QS_ACT_REPAIR:

@@ -54,6 +54,7 @@ struct qs_run_result {
 struct qs_operate {
     const char *state_dir;      /* where runs are kept */
     const char *archive_path;   /* NULL: in the run's directory */
+    int archive_fd;             /* RESTORE: the archive, opened before the process became the queue's owner; -1: by its path */
     int64_t now;
     unsigned nonce;             /* makes the run's name unique: the process ID does */
     bool (*keep_going)(void *data, uint32_t done, uint32_t count);  /* asked after each message; false: stop */
@@ -86,7 +87,8 @@ struct qs_run {
     uint32_t done;
     bool finished;              /* its journal has an end */
     bool undone;
-    bool archived;              /* archive.tar.zst is complete */
+    bool archived;              /* its archive is complete */
+    const char *archive;        /* the path of that one; NULL: none */
 };
 
 /* The runs of a state directory, oldest first; a damaged one is left out and named in *err with QS_OK. */

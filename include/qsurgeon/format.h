@@ -183,9 +183,16 @@ struct qs_format {
                             struct qs_reader *reader, const struct qs_envelope *envelope, const struct qs_surgery *what,
                             struct qs_step **list, size_t *count, struct qs_error *err);
 
-    /* The queue ID under which a message that had `old` may come back as a file with this inode number: the same, or one that
-     * fits the inode where the MTA's names hang on it. False: `old` is no ID of this MTA, or it does not fit. */
-    bool (*new_id)(const struct qs_queue *queue, const char *old, uint64_t inode, char *to, size_t size);
+    /* The queue ID under which a message that had `old` may come back as a file with this inode number: `attempt` 0 is the
+     * same, or one that fits the inode where the MTA's names hang on it; 1, 2, ... are others, for when that one is taken.
+     * False: `old` is no ID of this MTA, or it does not fit. */
+    bool (*new_id)(const struct qs_queue *queue, const char *old, uint64_t inode, unsigned attempt, char *to, size_t size);
+
+    /* Where the file `name` of a message belongs in this queue when the message comes back as `id`: `name` is its path in the
+     * queue where it had the ID `old`, maybe of another machine and hashed otherwise, and `own` that of the message's own file.
+     * What was in delivery becomes new mail. False: no file of such a message, or this queue has no place for it. */
+    bool (*place)(const struct qs_queue *queue, const char *own, const char *name, const char *old, const char *id, char *to,
+                  size_t size);
 
     /* What to poke once after a batch of `action`; *wake is a talloc array under parent, count may be 0. */
     enum qs_status (*wake)(TALLOC_CTX *parent, const struct qs_queue *queue, enum qs_action action,

@@ -44,10 +44,14 @@ struct qs_plan {
     uint32_t pace;              /* RELEASE: messages a minute, kept by how->rest of apply.h; 0: all at once */
     char **drop;                /* DROP: addresses, as in the queue files */
     size_t drop_count;
+    const char *archive;        /* RESTORE: an absolute path; else NULL */
+    bool again;                 /* RESTORE: also what is there or has been brought back */
+    bool resubmit;              /* RESTORE: hand them to the MTA's submission, not to the queue's directory */
     struct qs_plan_item *items;
     uint32_t count;
     uint64_t bytes;
     uint32_t left_legit, left_unsure;   /* selected, but guarded: not in the plan; not on disk */
+    uint32_t left_there;                /* RESTORE: in the queue, or brought back before; not on disk */
     uint32_t left_unfit;                /* selected, but the action has no meaning where they are; not on disk */
 };
 

@@ -106,6 +106,17 @@ enum qs_status qs_report_result_json(FILE *out, const struct qs_run_result *resu
                                      struct qs_error *err) QS_MUST_CHECK;
 enum qs_status qs_report_log_text(FILE *out, const struct qs_run *runs, size_t count, const struct qs_style *style,
                                   struct qs_error *err) QS_MUST_CHECK;
+/* Archives: a row each. */
+struct qs_archive_row {
+    const char *run;            /* NULL: of none of the runs here */
+    const char *path;
+    int64_t time;               /* when it was written */
+    const struct qs_archive_summary *summary;
+};
+enum qs_status qs_report_archives_text(FILE *out, const struct qs_archive_row *rows, size_t count,
+                                       const struct qs_style *style, struct qs_error *err) QS_MUST_CHECK;
+enum qs_status qs_report_archives_json(FILE *out, const struct qs_archive_row *rows, size_t count,
+                                       struct qs_error *err) QS_MUST_CHECK;
 enum qs_status qs_report_log_json(FILE *out, const struct qs_run *runs, size_t count, struct qs_error *err) QS_MUST_CHECK;
 
 /* What doctor found in a queue directory. `commit` is the command that would repair it, NULL: none. */

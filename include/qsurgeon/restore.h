@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Messages back from an archive into a queue: raw queue files under valid new queue IDs, so that done recipients, DSN options
- * and arrival times stay (queue-formats A13, C). */
+ * and arrival times stay (queue-formats A13, C). And the archive as a queue to look at, without a mail server. */
 #ifndef QSURGEON_RESTORE_H
 #define QSURGEON_RESTORE_H
 
@@ -9,14 +9,14 @@
 #include <talloc.h>
 
 #include "qsurgeon/apply.h"
+#include "qsurgeon/archive.h"
 #include "qsurgeon/format.h"
+#include "qsurgeon/select.h"
 
 struct qs_fs;
+struct qs_table;
 
-enum qs_restore_to {
-    QS_RESTORE_HELD,            /* hold queue, quarantine: for the admin to look at */
-    QS_RESTORE_WHERE_IT_WAS,    /* the queue it was purged from; what was active comes to deferred */
-};
+/* --- for undo --- */
 
 struct qs_restored {
     uint32_t messages;
@@ -25,12 +25,57 @@ struct qs_restored {
     uint32_t left_count;
 };
 
-/* Brings back the messages of the archive whose queue IDs are in ids[] (count 0: all). The archive's MTA must be the queue's.
- * Each message appears whole, in one rename, or not at all; every file's digest is checked first. Called again after a crash
- * with the same run directory, it goes on where it was. QS_OK with messages left out, which stay in the run directory: see
- * *done. QS_DATA: the archive is damaged, nothing came back. QS_IO, QS_USAGE. */
+/* Brings back the messages of the archive whose queue IDs are in ids[] to where they were purged from. The archive's MTA must be
+ * the queue's. Each message appears whole, in one rename, or not at all; every file's digest is checked first. Called again
+ * after a crash with the same run directory, it goes on where it was. QS_OK with messages left out, which stay in the run
+ * directory: see *done. QS_DATA: the archive is damaged, nothing came back. QS_IO, QS_USAGE. */
 enum qs_status qs_restore(TALLOC_CTX *parent, const char *archive, const char *const *ids, size_t count,
-                          const struct qs_format *format, struct qs_queue *queue, struct qs_fs *fs, enum qs_restore_to to,
-                          int64_t now, struct qs_restored *done, struct qs_error *err) QS_MUST_CHECK;
+                          const struct qs_format *format, struct qs_queue *queue, struct qs_fs *fs,
+                          struct qs_restored *done, struct qs_error *err) QS_MUST_CHECK;
+
+/* --- restoring as a run of its own --- */
+
+/* An archive laid out as the queue it was made of, in a new directory below `place` (an existing one), for a driver to open.
+ * The files are gone when it is freed or closed. */
+struct qs_unpacked {
+    const char *dir;            /* the queue directory to open */
+    const char *mta, *host;     /* as the archive says; host may be NULL */
+    uint32_t count;             /* messages, all of them whole */
+    struct qs_unpacked_message {
+        const char *id, *queue_name, *reason;
+        const char *path;       /* of its own file, below the queue directory */
+        int64_t arrival;
+        uint64_t size;
+    } *messages;                /* in the order of the archive */
+    char damage[QS_ERROR_TEXT]; /* why there are no more; "": the archive is whole */
+    struct qs_table *index;     /* private */
+    void *place;                /* private */
+};
+/* QS_DATA: damaged or hostile; with `damaged`, the whole messages before that place are there nevertheless, if any.
+ * QS_IO: not room enough below `place` (half of what is free is taken at most). */
+enum qs_status qs_unpack(TALLOC_CTX *parent, const char *archive, int fd, const char *place, bool damaged,
+                         struct qs_unpacked **out, struct qs_error *err) QS_MUST_CHECK;
+/* Removes the files; the list of messages stays. */
+void qs_unpacked_close(struct qs_unpacked *unpacked);
+/* Gives the messages of `view`, which was made of the unpacked queue, the verdicts, causes and clusters that they had when they
+ * were archived. QS_NOMEM. */
+enum qs_status qs_unpacked_recall(const struct qs_unpacked *unpacked, struct qs_view *view, struct qs_error *err) QS_MUST_CHECK;
+
+/* Which messages the runs of a state directory have brought back since they were last taken out: qs_came_back_key() → 1.
+ * A child of parent. */
+enum qs_status qs_came_back(TALLOC_CTX *parent, const char *state_dir, struct qs_table **out, struct qs_error *err) QS_MUST_CHECK;
+uint64_t qs_came_back_key(const char *id, int64_t arrival, uint64_t size);
+
+struct qs_restore_wish {
+    const char *archive;        /* absolute path */
+    const char *host, *words, *state_dir;
+    bool again, resubmit;
+};
+/* A plan to bring the selected messages (NULL: all) of the unpacked archive back into the open queue of `instance`, or, to
+ * resubmit, to its MTA (queue is NULL then). Left out and counted in left_there: those whose ID is in the queue, and those
+ * brought back before, unless `again`. QS_USAGE: another MTA's archive, or nothing is left. */
+enum qs_status qs_restore_plan(TALLOC_CTX *parent, const struct qs_unpacked *unpacked, const struct qs_view *view,
+                               const uint8_t *selected, const struct qs_restore_wish *wish, const struct qs_instance *instance,
+                               struct qs_queue *queue, struct qs_plan **out, struct qs_error *err) QS_MUST_CHECK;
 
 #endif

@@ -21,8 +21,9 @@ enum qs_action {
     QS_ACT_REQUEUE,         /* once more through cleanup and the content filters (Postfix) */
     QS_ACT_DROP,            /* take recipients off */
     QS_ACT_REPAIR,          /* what inspect() found: orphans and stale files into the run directory, misnamed ones renamed */
+    QS_ACT_RESTORE,         /* back from an archive; no driver describes it: format.h has new_id and place */
 };
-enum { QS_ACTIONS = QS_ACT_REPAIR + 1 };
+enum { QS_ACTIONS = QS_ACT_RESTORE + 1 };
 
 enum qs_step_kind {
     QS_STEP_MOVE,           /* rename from → to, never replacing; a missing directory of `to` is made like `from`'s */

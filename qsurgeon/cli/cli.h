@@ -37,6 +37,7 @@ extern const struct qs_command qs_cmd_hold, qs_cmd_release, qs_cmd_purge, qs_cmd
     qs_cmd_express, qs_cmd_requeue, qs_cmd_drop_recipients;
 extern const struct qs_command qs_cmd_commit, qs_cmd_undo, qs_cmd_resume, qs_cmd_log, qs_cmd_verify, qs_cmd_doctor;
 extern const struct qs_command qs_cmd_rules;
+extern const struct qs_command qs_cmd_archives, qs_cmd_restore;
 
 /* A line on standard error that does not end the run. */
 void qs_complain(const char *format, ...) __attribute__((format(printf, 1, 2)));

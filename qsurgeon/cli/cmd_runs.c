@@ -13,38 +13,13 @@ static enum qs_status run_commit(struct qs_call *call, struct qs_error *err)
     return status == QS_OK ? qs_operating_commit(call, plan, err) : status;
 }
 
-/* The runs of all state directories that are meant: --state, or those of every MTA. */
-static enum qs_status all_runs(struct qs_call *call, struct qs_run **list, size_t *count, struct qs_error *err)
-{
-    enum qs_status status = QS_OK;
-    *list = NULL;
-    *count = 0;
-    for (size_t f = 0; status == QS_OK && f < qs_format_count; f++) {
-        struct qs_run *some = NULL;
-        size_t more = 0;
-        const char *state = qs_operating_state(call, qs_formats[f]->name);
-        status = state ? qs_runs(call->memory, state, &some, &more, err) : qs_fail(err, QS_NOMEM, "out of memory");
-        if (status == QS_OK && more) {
-            struct qs_run *grown = talloc_realloc(call->memory, *list, struct qs_run, (unsigned)(*count + more));
-            if (!grown)
-                return qs_fail(err, QS_NOMEM, "out of memory");
-            memcpy(grown + *count, some, more * sizeof *some);
-            *list = grown;
-            *count += more;
-        }
-        if (call->options->state)
-            break;
-    }
-    return status;
-}
-
 /* The run that was named, or the last one that can be reversed. */
 static enum qs_status find_run(struct qs_call *call, bool unfinished, const struct qs_run **out, struct qs_error *err)
 {
     const char *name = call->options->argument_count ? call->options->arguments[0] : NULL;
     struct qs_run *list = NULL;
     size_t count = 0;
-    enum qs_status status = all_runs(call, &list, &count, err);
+    enum qs_status status = qs_operating_runs(call, &list, &count, err);
     if (status != QS_OK)
         return status;
     const struct qs_run *found = NULL;
@@ -98,7 +73,7 @@ static enum qs_status run_log(struct qs_call *call, struct qs_error *err)
 {
     struct qs_run *list = NULL;
     size_t count = 0;
-    enum qs_status status = all_runs(call, &list, &count, err);
+    enum qs_status status = qs_operating_runs(call, &list, &count, err);
     if (status != QS_OK)
         return status;
     return call->options->json ? qs_report_log_json(call->out, list, count, err)

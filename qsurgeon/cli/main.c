@@ -96,6 +96,7 @@ const struct qs_command *const qs_commands[] = {
     &qs_cmd_drop_recipients, &qs_cmd_commit, &qs_cmd_undo, &qs_cmd_resume, &qs_cmd_log, &qs_cmd_verify,
     &qs_cmd_doctor,
     &qs_cmd_rules,
+    &qs_cmd_archives, &qs_cmd_restore,
     &cmd_help, &cmd_version,
 };
 const size_t qs_command_count = sizeof qs_commands / sizeof qs_commands[0];

@@ -23,6 +23,16 @@ char *qs_operating_host(TALLOC_CTX *parent)
     return talloc_strdup(parent, name);
 }
 
+char *qs_operating_absolute(struct qs_call *call, const char *path)
+{
+    if (path[0] == '/')         /* in a journal it must mean the same everywhere */
+        return talloc_strdup(call->memory, path);
+    char *here = getcwd(NULL, 0);
+    char *absolute = here ? talloc_asprintf(call->memory, "%s/%s", here, path) : NULL;
+    free(here);
+    return absolute;
+}
+
 enum qs_status qs_operating_open(struct qs_call *call, const char *host, const char *mta, const char *queue_dir,
                                  const char *config, struct qs_instance **instance, struct qs_queue **queue,
                                  struct qs_error *err)
@@ -59,6 +69,30 @@ enum qs_status qs_operating_allowed(const struct qs_instance *instance, const st
 const char *qs_operating_state(const struct qs_call *call, const char *mta)
 {
     return call->options->state ? call->options->state : talloc_asprintf(call->memory, "/var/lib/qsurgeon/%s", mta);
+}
+
+enum qs_status qs_operating_runs(struct qs_call *call, struct qs_run **list, size_t *count, struct qs_error *err)
+{
+    enum qs_status status = QS_OK;
+    *list = NULL;
+    *count = 0;
+    for (size_t f = 0; status == QS_OK && f < qs_format_count; f++) {
+        struct qs_run *some = NULL;
+        size_t more = 0;
+        const char *state = qs_operating_state(call, qs_formats[f]->name);
+        status = state ? qs_runs(call->memory, state, &some, &more, err) : qs_fail(err, QS_NOMEM, "out of memory");
+        if (status == QS_OK && more) {
+            struct qs_run *grown = talloc_realloc(call->memory, *list, struct qs_run, (unsigned)(*count + more));
+            if (!grown)
+                return qs_fail(err, QS_NOMEM, "out of memory");
+            memcpy(grown + *count, some, more * sizeof *some);
+            *list = grown;
+            *count += more;
+        }
+        if (call->options->state)
+            break;
+    }
+    return status;
 }
 
 static volatile sig_atomic_t asked_to_stop;
@@ -133,13 +167,8 @@ enum qs_status qs_operating_begin(struct qs_call *call, const struct qs_instance
         status = instance->format->owner(queue, &uid, &gid, err);
     umask(077);
     const char *output = call->options->output;
-    if (status == QS_OK && output && output[0] != '/') {        /* in the journal it must mean the same everywhere */
-        char *here = getcwd(NULL, 0);
-        output = here ? talloc_asprintf(call->memory, "%s/%s", here, output) : NULL;
-        free(here);
-        if (!output)
-            return qs_fail(err, QS_NOMEM, "out of memory");
-    }
+    if (status == QS_OK && output && !(output = qs_operating_absolute(call, output)))
+        return qs_fail(err, QS_NOMEM, "out of memory");
     if (status == QS_OK)
         status = make_state(state, uid, gid, err);
     if (status == QS_OK)
@@ -152,7 +181,7 @@ enum qs_status qs_operating_begin(struct qs_call *call, const struct qs_instance
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGHUP, &action, NULL);
-    *how = (struct qs_operate){.state_dir = state, .archive_path = output, .now = time(NULL),
+    *how = (struct qs_operate){.state_dir = state, .archive_path = output, .archive_fd = -1, .now = time(NULL),
                                .nonce = (unsigned)getpid(), .keep_going = keep_going};
     return QS_OK;
 }
@@ -201,6 +230,7 @@ enum qs_status qs_operating_perform(struct qs_call *call, const struct qs_plan *
         [QS_ACT_HOLD] = "Put on hold", [QS_ACT_RELEASE] = "Released", [QS_ACT_PURGE] = "Purged", [QS_ACT_DEFER] = "Deferred",
         [QS_ACT_EXPEDITE] = "Expedited", [QS_ACT_REQUEUE] = "Requeued", [QS_ACT_DROP] = "Freed of recipients",
         [QS_ACT_REPAIR] = "Repaired",
+        [QS_ACT_RESTORE] = "Restored",
     };
     struct qs_run_result *result = NULL;
     enum qs_status status = QS_OK;
@@ -227,8 +257,14 @@ enum qs_status qs_operating_perform(struct qs_call *call, const struct qs_plan *
 
 enum qs_status qs_operating_commit(struct qs_call *call, const struct qs_plan *plan, struct qs_error *err)
 {
+    return qs_operating_restore(call, plan, -1, err);
+}
+
+enum qs_status qs_operating_restore(struct qs_call *call, const struct qs_plan *plan, int archive, struct qs_error *err)
+{
     struct qs_operating with;
     enum qs_status status = qs_operating_start(call, plan, &with, err);
+    with.how.archive_fd = archive;
     return status == QS_OK ? qs_operating_perform(call, plan, &with, NULL, err) : status;
 }
 

@@ -63,6 +63,16 @@ struct qs_guard qs_operating_guard(const struct qs_options *options);
 /* The marks of the session, or all of them: an array under call->memory, NULL: out of memory. */
 uint8_t *qs_operating_marks(struct qs_call *call, const struct qs_session *session);
 
+/* The same for a restore: of the archive that is open as `archive`, which the queue's owner may not be allowed to open. */
+enum qs_status qs_operating_restore(struct qs_call *call, const struct qs_plan *plan, int archive,
+                                    struct qs_error *err) QS_MUST_CHECK;
+
+/* The runs of all state directories that are meant: --state, or those of every MTA. A talloc array under call->memory. */
+enum qs_status qs_operating_runs(struct qs_call *call, struct qs_run **list, size_t *count, struct qs_error *err) QS_MUST_CHECK;
+
+/* `path` from the root; a child of call->memory. NULL: out of memory. */
+char *qs_operating_absolute(struct qs_call *call, const char *path);
+
 /* This host's name, a child of parent. */
 char *qs_operating_host(TALLOC_CTX *parent);
 

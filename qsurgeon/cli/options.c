@@ -82,6 +82,11 @@ static const struct option table[QS_OPTIONS] = {
     [QS_OPT_DUE] = {"due", 0, NULL, OWN, "sendmail: what `defer` held back and whose time has come"},
     [QS_OPT_DRIP] = {"drip", 0, "N/min", OWN, "so many a minute; stops when the server defers them again"},
     [QS_OPT_STICKY] = {"sticky", 0, "TIME", OWN, "for so long, do the same to new arrivals like them"},
+    [QS_OPT_AGAIN] = {"again", 0, NULL, OWN, "also what is in the queue or was brought back before"},
+    [QS_OPT_DAMAGED] = {"damaged", 0, NULL, OWN, "what is whole of a damaged archive"},
+    [QS_OPT_EXPORT] = {"export", 0, "FORMAT", OWN, "readable copies for people instead: mbox or eml"},
+    [QS_OPT_RESUBMIT] = {"resubmit", 0, NULL, OWN, "hand them to the mail server as new mail, also of another kind"},
+    [QS_OPT_PROGRAM] = {"program", 0, "PATH", OWN, "what --resubmit runs; /usr/sbin/sendmail otherwise"},
     [QS_OPT_STATE] = {"state", 0, "DIR", WHERE, "where runs are kept; /var/lib/qsurgeon/MTA otherwise"},
     [QS_OPT_SITE] = {"site", 0, "FILE", WHERE, "what this host serves and trusts; /etc/qsurgeon.conf otherwise"},
     [QS_OPT_LIKE_GOOD] = {"like-good", 0, "DIR", WHERE, "raw messages, a file each: what resembles them is real"},
@@ -449,6 +454,21 @@ static enum qs_status apply(struct parser *p, enum qs_option_id id, const char *
         return set_pace(p, value, &o->drip);
     case QS_OPT_STICKY:
         return set_time(p, name, value, &o->sticky);
+    case QS_OPT_AGAIN:
+        o->again = true;
+        return QS_OK;
+    case QS_OPT_DAMAGED:
+        o->damaged = true;
+        return QS_OK;
+    case QS_OPT_EXPORT:
+        if (strcmp(value, "mbox") != 0 && strcmp(value, "eml") != 0)
+            return qs_fail(p->err, QS_USAGE, "--export %.60s: mbox or eml", value);
+        return set_once(p, name, value, &o->export);
+    case QS_OPT_RESUBMIT:
+        o->resubmit = true;
+        return QS_OK;
+    case QS_OPT_PROGRAM:
+        return set_once(p, name, value, &o->submit_program);
     case QS_OPT_STATE:
         return set_once(p, name, value, &o->state);
     case QS_OPT_SITE:
@@ -679,9 +699,9 @@ void qs_help(FILE *out)
         snprintf(words, sizeof words, "%s %s", qs_commands[c]->name, qs_commands[c]->arguments);
         fprintf(out, "  %-22s %s\n", words, qs_commands[c]->summary);
     }
-    help_options(out, "Where to look", WHERE, UINT64_MAX);
+    help_options(out, "Where to look", WHERE, QS_EVERY_OPTION);
     help_options(out, "Selection; options of one kind widen it, several kinds narrow it", SELECTION,
-                 UINT64_MAX);
+                 QS_EVERY_OPTION);
     fputs("\nRE is a PCRE2 pattern, caseless, found anywhere in the text.\n"
           "`qsurgeon help COMMAND` has the options of a command.\n", out);
 }
@@ -692,8 +712,8 @@ void qs_help_command(FILE *out, const struct qs_command *command)
             command->arguments[0] ? " " : "", command->arguments, command->selects ? " [SELECTION]" : "",
             command->options ? " [OPTIONS]" : "", command->summary, command->description);
     help_options(out, "Options", OWN, command->options);
-    help_options(out, "Selection", SELECTION, command->selects ? UINT64_MAX : 0);
-    help_options(out, "Where to look", WHERE, UINT64_MAX);
+    help_options(out, "Selection", SELECTION, command->selects ? QS_EVERY_OPTION : 0);
+    help_options(out, "Where to look", WHERE, QS_EVERY_OPTION);
     fputs("\nExit codes: 0 done; 2 done but for some messages; 64 usage; 65 a named file is damaged; 69 no "
           "queue;\n"
           "71 out of memory; 74 input or output; 75 try again; 77 no permission; 78 configuration.\n",

@@ -69,6 +69,11 @@ enum qs_option_id {
     QS_OPT_DUE,
     QS_OPT_DRIP,
     QS_OPT_STICKY,
+    QS_OPT_AGAIN,
+    QS_OPT_DAMAGED,
+    QS_OPT_EXPORT,
+    QS_OPT_RESUBMIT,
+    QS_OPT_PROGRAM,
     QS_OPT_STATE,
     QS_OPT_SITE,
     QS_OPT_LIKE_GOOD,
@@ -78,6 +83,7 @@ enum { QS_OPTIONS = QS_OPT_LIKE_BAD + 1 };
 /* A set of options: more than 64 of them. */
 typedef unsigned __int128 qs_option_set;
 #define QS_OPTION(id) ((qs_option_set)1 << (id))
+#define QS_EVERY_OPTION (~(qs_option_set)0)
 
 struct qs_command;
 
@@ -92,6 +98,8 @@ struct qs_options {
     struct qs_selection *selection;
     bool check_queue;               /* doctor */
     bool all, commit, include_legit, keep, no_archive, edited;
+    bool again, damaged, resubmit;
+    const char *export, *submit_program;
     const char *plan, *reason, *output, *state;
     unsigned max;
     double max_share;

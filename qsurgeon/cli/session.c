@@ -295,6 +295,36 @@ enum qs_status qs_session_open(struct qs_call *call, bool detail, qs_picture pic
     return status;
 }
 
+enum qs_status qs_session_of(struct qs_call *call, const char *mta, const char *queue_dir, struct qs_session **out,
+                             struct qs_error *err)
+{
+    const struct qs_scan_options how = {.threads = call->options->threads, .detail = true};
+    struct qs_session *session = talloc_zero(call->memory, struct qs_session);
+    struct qs_site *site = qs_site_new(call->memory);
+    const struct qs_format *format = qs_format_by_name(mta);
+    struct qs_instance *instance = talloc_zero(call->memory, struct qs_instance);
+    struct qs_queue *queue = NULL;
+    if (!session || !site || !instance || !(session->view.scan = qs_scan_new(call->memory, &how)))
+        return qs_fail(err, QS_NOMEM, "out of memory");
+    if (!format)
+        return qs_fail(err, QS_DATA, "an archive of \"%.40s\", which is no mail server that is known", mta);
+    *instance = (struct qs_instance){.format = format, .name = "archive", .queue_dir = queue_dir, .evidence = "unpacked"};
+    session->view.now = time(NULL);
+    enum qs_status status = format->open(call->memory, instance, &queue, err);
+    if (status == QS_OK)
+        status = qs_scan_add(session->view.scan, instance, queue, err);
+    if (status == QS_OK)
+        status = qs_scan_run(session->view.scan, NULL, NULL, err);
+    if (status == QS_OK)
+        status = qs_cluster(call->memory, session->view.scan, &session->view.clusters, err);
+    if (status == QS_OK)
+        status = qs_judge(call->memory, session->view.scan, session->view.clusters, site, session->view.now,
+                          &session->view.judgement, err);
+    if (status == QS_OK)
+        *out = session;
+    return status;
+}
+
 uint32_t qs_session_group(const struct qs_session *session, const char *name)
 {
     const struct qs_judgement *judgement = session->view.judgement;

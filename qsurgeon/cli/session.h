@@ -27,6 +27,10 @@ bool qs_session_lists(const struct qs_options *options);
 /* Then only those are read, and nothing is clustered or judged: view.clusters and view.judgement are NULL, and the view is good
  * for qs_plan_make alone. */
 enum qs_status qs_session_open_list(struct qs_call *call, struct qs_session **out, struct qs_error *err) QS_MUST_CHECK;
+/* The same for an unpacked archive: the queue directory of that mail server, without its configuration; nothing is selected
+ * yet. */
+enum qs_status qs_session_of(struct qs_call *call, const char *mta, const char *queue_dir, struct qs_session **out,
+                             struct qs_error *err) QS_MUST_CHECK;
 
 /* The group of this name, or UINT32_MAX. */
 uint32_t qs_session_group(const struct qs_session *session, const char *name);

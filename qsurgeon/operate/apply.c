@@ -256,7 +256,7 @@ static enum qs_status leave_rest(struct run *run, const struct prepared *list, u
     return status;
 }
 
-static bool needs_work(const struct run *run, uint32_t n)
+bool qs_run_needs_work(const struct run *run, uint32_t n)
 {
     const struct qs_record *r = &run->past->of[n];
     return !r->has_outcome || r->outcome == QS_NOT_REACHED || r->outcome == QS_FAILED;
@@ -288,7 +288,7 @@ static enum qs_status perform_plan(struct run *run, struct qs_error *err)
             status = qs_fail(err, QS_NOMEM, "out of memory");
         for (; status == QS_OK && n < run->plan->count && count < stretch; n++) {
             struct qs_error why = {""};
-            if (!needs_work(run, n))
+            if (!qs_run_needs_work(run, n))
                 continue;
             if (run->result->stopped) {
                 status = qs_run_note(run, n, QS_NOT_REACHED, "", err);
@@ -318,7 +318,7 @@ static enum qs_status perform_plan(struct run *run, struct qs_error *err)
     for (unsigned o = 0; o < QS_OUTCOMES; o++)
         told_of += run->result->count[o];
     for (uint32_t n = 0; n < run->plan->count; n++)
-        told_of += !needs_work(run, n);
+        told_of += !qs_run_needs_work(run, n);
     if (status != QS_OK && told_of < run->plan->count)
         run->result->count[QS_NOT_REACHED] += run->plan->count - told_of;
     /* what was done is made to last, also when the rest failed */
@@ -439,7 +439,7 @@ static enum qs_status read_back(struct run *run, const char *path, struct qs_err
     const char *paths[QS_RUN_FILES_MOST];
     struct qs_archive_reader *reader = NULL;
     struct qs_archived *m = NULL;
-    enum qs_status status = qs_archive_open(run, path, UINT64_MAX / 2, &reader, err);
+    enum qs_status status = qs_archive_open(run, path, &qs_archive_unlimited, &reader, err);
     for (uint32_t n = 0; status == QS_OK && n < run->plan->count; n++) {
         if (!purged(run, n))
             continue;
@@ -606,7 +606,7 @@ enum qs_status qs_run_go_on(struct run *run, struct qs_error *err)
     enum qs_status status = run->journal ? QS_OK : qs_journal_open(run, run->dir, &run->journal, err);
     bool abandoned = run->plan->pace && !run->how->rest;
     if (status == QS_OK && !abandoned)
-        status = perform_plan(run, err);
+        status = run->plan->action == QS_ACT_RESTORE ? qs_run_restore(run, err) : perform_plan(run, err);
     if (run->journal)
         qs_run_wake(run);
     if (status == QS_OK && run->plan->action == QS_ACT_PURGE && !run->result->stopped)

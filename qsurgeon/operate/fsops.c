@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 #include <xxhash.h>
 
@@ -310,40 +311,74 @@ static bool write_all(int fd, struct qs_span data)
     return true;
 }
 
-enum qs_status qs_fs_create(struct qs_fs *fs, const char *path, struct qs_span data, const struct stat *like, bool keep_times,
-                            struct qs_error *err)
+enum qs_status qs_fs_make_begin(struct qs_fs *fs, const char *path, struct qs_fs_made *file, struct qs_error *err)
 {
-    char full[PATH_LONGEST], temporary[PATH_LONGEST];
+    char full[PATH_LONGEST];
     const char *name = NULL;
     uint32_t dir = 0;
+    *file = (struct qs_fs_made){.fd = -1};
     if (!is_of_run(path))
         return qs_fail(err, QS_DATA, "%s: files are made in the run directory only", path);
     enum qs_status status = locate(fs, path, true, full, &dir, &name, err);
     if (status != QS_OK)
         return status;
-    int at = fs->dirs[dir].fd;
-    int length = snprintf(temporary, sizeof temporary, ".new-%s", name);
-    if (length < 0 || length >= (int)sizeof temporary)
+    int length = snprintf(file->temporary, sizeof file->temporary, ".new-%s", name);
+    if (length < 0 || length >= (int)sizeof file->temporary)
         return qs_fail(err, QS_DATA, "%s: not a usable path", path);
-    if (TEMP_FAILURE_RETRY(unlinkat(at, temporary, 0)) != 0 && errno != ENOENT)     /* what a crashed run left */
+    file->dir = fs->dirs[dir].fd;
+    fs->dirs[dir].changed = true;
+    if (TEMP_FAILURE_RETRY(unlinkat(file->dir, file->temporary, 0)) != 0 && errno != ENOENT)     /* what a crashed run left */
         return qs_fail_errno(err, errno, "%s", full);
-    int fd = (int)TEMP_FAILURE_RETRY(openat(at, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
-    if (fd < 0)
-        return qs_fail_errno(err, errno, "%s", full);
+    file->fd = (int)TEMP_FAILURE_RETRY(openat(file->dir, file->temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+                                              0600));
+    return file->fd < 0 ? qs_fail_errno(err, errno, "%s", full) : QS_OK;
+}
+
+enum qs_status qs_fs_make_add(const struct qs_fs_made *file, struct qs_span data, struct qs_error *err)
+{
+    return write_all(file->fd, data) ? QS_OK : qs_fail_errno(err, errno, "%s", file->temporary + sizeof ".new-" - 1);
+}
+
+void qs_fs_make_abandon(struct qs_fs_made *file)
+{
+    if (file->fd < 0)
+        return;
+    close(file->fd);
+    (void)TEMP_FAILURE_RETRY(unlinkat(file->dir, file->temporary, 0));      /* ours: made by qs_fs_make_begin */
+    file->fd = -1;
+}
+
+enum qs_status qs_fs_make_end(struct qs_fs_made *file, const struct stat *like, bool keep_times, bool sync, struct stat *made,
+                              struct qs_error *err)
+{
+    const char *name = file->temporary + sizeof ".new-" - 1;
     struct timespec times[2] = {like->st_atim, like->st_mtim};
     bool same_owner = like->st_uid == geteuid() && like->st_gid == getegid();
-    if (!write_all(fd, data) || (!same_owner && TEMP_FAILURE_RETRY(fchown(fd, like->st_uid, like->st_gid)) != 0) ||
-        TEMP_FAILURE_RETRY(fchmod(fd, like->st_mode & 07777)) != 0 ||
-        (keep_times && TEMP_FAILURE_RETRY(futimens(fd, times)) != 0) || TEMP_FAILURE_RETRY(fsync(fd)) != 0)
-        status = qs_fail_errno(err, errno, "%s", full);
-    if (close(fd) != 0 && status == QS_OK)
-        status = qs_fail_errno(err, errno, "%s", full);
-    if (status == QS_OK && TEMP_FAILURE_RETRY(renameat2(at, temporary, at, name, RENAME_NOREPLACE)) != 0)
-        status = errno == EEXIST ? qs_fail(err, QS_DATA, "%s: the name is taken", full) : qs_fail_errno(err, errno, "%s", full);
-    if (status != QS_OK)
-        (void)TEMP_FAILURE_RETRY(unlinkat(at, temporary, 0));       /* ours: made above */
-    fs->dirs[dir].changed = true;
-    return status;
+    enum qs_status status = QS_OK;
+    if ((!same_owner && TEMP_FAILURE_RETRY(fchown(file->fd, like->st_uid, like->st_gid)) != 0) ||
+        TEMP_FAILURE_RETRY(fchmod(file->fd, like->st_mode & 07777)) != 0 ||
+        (keep_times && TEMP_FAILURE_RETRY(futimens(file->fd, times)) != 0) ||
+        (sync && TEMP_FAILURE_RETRY(fsync(file->fd)) != 0) || (made && fstat(file->fd, made) != 0))
+        status = qs_fail_errno(err, errno, "%s", name);
+    if (status == QS_OK && TEMP_FAILURE_RETRY(renameat2(file->dir, file->temporary, file->dir, name, RENAME_NOREPLACE)) != 0)
+        status = errno == EEXIST ? qs_fail(err, QS_DATA, "%s: the name is taken", name) : qs_fail_errno(err, errno, "%s", name);
+    if (status != QS_OK) {
+        qs_fs_make_abandon(file);
+        return status;
+    }
+    int fd = file->fd;
+    file->fd = -1;
+    return close(fd) == 0 ? QS_OK : qs_fail_errno(err, errno, "%s", name);
+}
+
+enum qs_status qs_fs_create(struct qs_fs *fs, const char *path, struct qs_span data, const struct stat *like, bool keep_times,
+                            struct qs_error *err)
+{
+    struct qs_fs_made file;
+    enum qs_status status = qs_fs_make_begin(fs, path, &file, err);
+    if (status == QS_OK && (status = qs_fs_make_add(&file, data, err)) != QS_OK)
+        qs_fs_make_abandon(&file);
+    return status == QS_OK ? qs_fs_make_end(&file, like, keep_times, true, NULL, err) : status;
 }
 
 static enum qs_status remove_of_run(struct qs_fs *fs, const char *path, int flags, struct qs_error *err)
@@ -385,6 +420,24 @@ enum qs_status qs_fs_sync(struct qs_fs *fs, struct qs_error *err)
             return qs_fail_errno(err, errno, "cannot sync a directory of the queue");
         fs->dirs[i].changed = false;
     }
+    return QS_OK;
+}
+
+enum qs_status qs_fs_sync_all(struct qs_fs *fs, struct qs_error *err)
+{
+    if (TEMP_FAILURE_RETRY(syncfs(fs->root)) != 0)
+        return qs_fail_errno(err, errno, "cannot sync the file system of the queue");
+    for (uint32_t i = 0; i < fs->dir_count; i++)
+        fs->dirs[i].changed = false;
+    return QS_OK;
+}
+
+enum qs_status qs_fs_room(struct qs_fs *fs, uint64_t *bytes, struct qs_error *err)
+{
+    struct statvfs room;
+    if (fstatvfs(fs->root, &room) != 0)
+        return qs_fail_errno(err, errno, "the file system of the queue");
+    *bytes = (uint64_t)room.f_bavail * room.f_frsize;
     return QS_OK;
 }
 

@@ -48,12 +48,28 @@ enum qs_status qs_fs_byte(struct qs_fs *fs, const char *path, uint64_t offset, u
  * before it gets its name. QS_DATA: the name is taken. */
 enum qs_status qs_fs_create(struct qs_fs *fs, const char *path, struct qs_span data, const struct stat *like, bool keep_times,
                             struct qs_error *err) QS_MUST_CHECK;
+/* The same in pieces, for what does not fit into memory: begun, ended by exactly one of the last two. The caller syncs it,
+ * by `sync` or by qs_fs_sync_all() for many of them. *made, where it is not NULL, is the file as it is then. */
+struct qs_fs_made {
+    int fd, dir;
+    char temporary[264];
+};
+enum qs_status qs_fs_make_begin(struct qs_fs *fs, const char *path, struct qs_fs_made *file, struct qs_error *err) QS_MUST_CHECK;
+enum qs_status qs_fs_make_add(const struct qs_fs_made *file, struct qs_span data, struct qs_error *err) QS_MUST_CHECK;
+enum qs_status qs_fs_make_end(struct qs_fs_made *file, const struct stat *like, bool keep_times, bool sync, struct stat *made,
+                              struct qs_error *err) QS_MUST_CHECK;
+void qs_fs_make_abandon(struct qs_fs_made *file);
 /* Unlinks a regular file, removes an empty directory, of the run directory only. QS_GONE is no error here. */
 enum qs_status qs_fs_unlink(struct qs_fs *fs, const char *path, struct qs_error *err) QS_MUST_CHECK;
 enum qs_status qs_fs_rmdir(struct qs_fs *fs, const char *path, struct qs_error *err) QS_MUST_CHECK;
 
 /* Syncs every directory that was changed since the last call. */
 enum qs_status qs_fs_sync(struct qs_fs *fs, struct qs_error *err) QS_MUST_CHECK;
+
+/* Syncs everything on the file system of the queue: one wait for any number of new files. */
+enum qs_status qs_fs_sync_all(struct qs_fs *fs, struct qs_error *err) QS_MUST_CHECK;
+/* Bytes that are free on it for the process. */
+enum qs_status qs_fs_room(struct qs_fs *fs, uint64_t *bytes, struct qs_error *err) QS_MUST_CHECK;
 
 /* Calls visit for each regular file below "@/", in no order; path is "@/...". QS_END of visit stops the walk. */
 typedef enum qs_status (*qs_fs_visit)(void *data, const char *path, const struct stat *st);

@@ -252,8 +252,10 @@ static bool take_line(struct qs_past *past, const json_t *line)
             r->has_outcome = true;
             r->outcome = (enum qs_outcome)o;
         }
-        if (back && strcmp(back, outcome_words[o]) == 0)
+        if (back && strcmp(back, outcome_words[o]) == 0) {
+            r->reversed = o == QS_DONE;
             r->settled = o == QS_DONE || o == QS_LEFT_GONE;
+        }
     }
     return true;
 }

@@ -32,6 +32,7 @@ struct qs_record {
     size_t count;
     bool has_outcome;
     enum qs_outcome outcome;        /* the last one */
+    bool reversed;                  /* undo has put it back */
     bool settled;                   /* undo has put it back, or found that the MTA has acted on it */
 };
 struct qs_past {

@@ -20,6 +20,7 @@ static const char *const action_words[QS_ACTIONS] = {
     [QS_ACT_HOLD] = "hold", [QS_ACT_RELEASE] = "release", [QS_ACT_PURGE] = "purge", [QS_ACT_DEFER] = "defer",
     [QS_ACT_EXPEDITE] = "expedite", [QS_ACT_REQUEUE] = "requeue", [QS_ACT_DROP] = "drop-recipients",
     [QS_ACT_REPAIR] = "repair",
+    [QS_ACT_RESTORE] = "restore",
 };
 
 static const char *const after_words[] = {
@@ -56,6 +57,7 @@ static bool fits(const struct qs_message *m, enum qs_action action)
     case QS_ACT_REQUEUE: return !lost;
     case QS_ACT_DROP: return !lost;
     case QS_ACT_REPAIR: return false;
+    case QS_ACT_RESTORE: return false;
     }
     return false;
 }
@@ -239,7 +241,7 @@ static json_t *header_of(const struct qs_plan *p)
     json_t *drop = json_array();
     for (size_t i = 0; i < p->drop_count; i++)
         json_array_append_new(drop, text_or_null(p->drop[i]));
-    return json_pack("{s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:s, s:s, s:I, s:I, s:o, s:I, s:I}",
+    json_t *object = json_pack("{s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:s, s:s, s:I, s:I, s:o, s:I, s:I}",
                      "qsurgeon_plan", PLAN_VERSION, "host", text_or_null(p->host), "mta", text_or_null(p->mta),
                      "instance", text_or_null(p->instance), "queue_dir", text_or_null(p->queue_dir),
                      "config", text_or_null(p->config), "tool", text_or_null(p->tool), "selection", text_or_null(p->words),
@@ -247,6 +249,13 @@ static json_t *header_of(const struct qs_plan *p)
                      "action", qs_action_name(p->action), "after", after_words[p->after], "until", (json_int_t)p->until,
                      "pace", (json_int_t)p->pace,
                      "drop", drop, "messages", (json_int_t)p->count, "bytes", (json_int_t)p->bytes);
+    bool ok = object && (!p->archive || (json_object_set_new(object, "archive", text_or_null(p->archive)) == 0 &&
+                                         json_object_set_new(object, "again", json_boolean(p->again)) == 0 &&
+                                         json_object_set_new(object, "resubmit", json_boolean(p->resubmit)) == 0));
+    if (ok)
+        return object;
+    json_decref(object);
+    return NULL;
 }
 
 static bool add_item_line(struct qs_buffer *to, const struct qs_plan_item *item)
@@ -368,6 +377,7 @@ static bool take_header(struct qs_plan *p, const json_t *object)
         !take_text(p, object, "instance", true, &p->instance) || !take_text(p, object, "queue_dir", true, &p->queue_dir) ||
         !take_text(p, object, "config", false, &p->config) || !take_text(p, object, "tool", true, &p->tool) ||
         !take_text(p, object, "selection", true, &p->words) || !take_text(p, object, "note", false, &p->note) ||
+        !take_text(p, object, "archive", false, &p->archive) ||
         !take_number(object, "made", 0, &p->made) || !take_number(object, "device", 0, &device) ||
         !take_number(object, "until", 0, &p->until) || !take_number(object, "messages", 0, &count) ||
         !take_number(object, "bytes", 0, &bytes) || count > UINT32_MAX || !take_word(object, "action", &action) ||
@@ -375,6 +385,10 @@ static bool take_header(struct qs_plan *p, const json_t *object)
         !qs_action_parse(action, &p->action) || !take_word(object, "after", &after) || !take_drop(p, object))
         return false;
     p->device = (uint64_t)device;
+    p->again = json_is_true(json_object_get(object, "again"));
+    p->resubmit = json_is_true(json_object_get(object, "resubmit"));
+    if ((p->action == QS_ACT_RESTORE) != (p->archive != NULL))
+        return false;
     p->count = (uint32_t)count;
     p->pace = (uint32_t)pace;
     p->bytes = (uint64_t)bytes;

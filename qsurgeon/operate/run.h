@@ -39,6 +39,11 @@ enum qs_status qs_run_go_on(struct run *run, struct qs_error *err) QS_MUST_CHECK
 /* The run directory's files of one message, where its moves led to, its own file first: how many. */
 enum { QS_RUN_FILES_MOST = 64 };
 size_t qs_run_quarantined(const struct qs_record *record, const char *paths[QS_RUN_FILES_MOST]);
+/* By the journal: is message n still to be done? */
+bool qs_run_needs_work(const struct run *run, uint32_t n);
+/* Performs a plan of QS_ACT_RESTORE (restore.c): stages what is not done yet, journals its moves, moves it into the queue. When
+ * staging fails (archive damaged, disk full), nothing was moved and nothing stays. */
+enum qs_status qs_run_restore(struct run *run, struct qs_error *err) QS_MUST_CHECK;
 /* Counts and journals the outcome of message n. */
 enum qs_status qs_run_note(struct run *run, uint32_t n, enum qs_outcome outcome, const char *why,
                            struct qs_error *err) QS_MUST_CHECK;

@@ -52,6 +52,7 @@ static enum qs_status describe(TALLOC_CTX *list, const char *state_dir, const ch
             .made = plan->made, .count = plan->count, /* an undo that was begun and not ended waits to be finished, too */
             .finished = past->end && (!past->undoing || past->undone), .undone = past->undone,
             .archived = past->archived,
+            .archive = past->archived && past->archive ? talloc_strdup(list, past->archive) : NULL,
         };
         for (uint32_t n = 0; n < past->count; n++)
             out->done += past->of[n].has_outcome && past->of[n].outcome == QS_DONE;
@@ -158,6 +159,58 @@ enum qs_status qs_resume(TALLOC_CTX *parent, const char *name, const struct qs_i
 
 /* --- reversing -------------------------------------------------------------------------------------------------------- */
 
+/* --- what has come back ----------------------------------------------------------------------------------------------- */
+
+static bool names_action(const char *run, enum qs_action action)
+{
+    char part[40];
+    snprintf(part, sizeof part, "-%s-", qs_action_name(action));
+    return strstr(run, part) != NULL;
+}
+
+/* The newest run that took a message out, or brought it, decides. */
+static enum qs_status learn_run(struct qs_table *table, const char *state_dir, const char *name, struct qs_error *err)
+{
+    struct qs_plan *plan = NULL;
+    struct qs_past *past = NULL;
+    TALLOC_CTX *scratch = talloc_new(NULL);
+    enum qs_status status = load(scratch, state_dir, name, &plan, &past, err);
+    for (uint32_t n = 0; status == QS_OK && n < past->count; n++) {
+        const struct qs_record *r = &past->of[n];
+        const struct qs_plan_item *item = &plan->items[n];
+        if (!r->has_outcome || r->outcome != QS_DONE)
+            continue;
+        uint32_t *at = qs_table_at(table, qs_came_back_key(item->id, item->arrival, item->size), 0);
+        if (at)
+            *at = (plan->action == QS_ACT_RESTORE) != r->reversed;
+        else
+            status = qs_fail(err, QS_NOMEM, "out of memory");
+    }
+    talloc_free(scratch);
+    return status == QS_NOMEM ? status : QS_OK;     /* a damaged run says nothing */
+}
+
+enum qs_status qs_came_back(TALLOC_CTX *parent, const char *state_dir, struct qs_table **out, struct qs_error *err)
+{
+    struct dirent **list = NULL;
+    struct qs_table *table = qs_table_new(parent, 1024);
+    enum qs_status status = table ? QS_OK : qs_fail(err, QS_NOMEM, "out of memory");
+    int count = status == QS_OK ? scandir(state_dir, &list, NULL, alphasort) : 0;
+    for (int i = 0; i < count; i++) {
+        const char *name = list[i]->d_name;
+        if (status == QS_OK && is_run_name(name) &&
+            (names_action(name, QS_ACT_PURGE) || names_action(name, QS_ACT_RESTORE)))
+            status = learn_run(table, state_dir, name, err);
+        free(list[i]);
+    }
+    free(list);
+    if (status == QS_OK)
+        *out = table;
+    else
+        talloc_free(table);
+    return status;
+}
+
 /* Which messages of a purge are no longer in quarantine, and so come from the archive. */
 struct missing {
     uint32_t *n;
@@ -239,6 +292,26 @@ static const char *left_why(const struct qs_restored *done, const char *id)
     return NULL;
 }
 
+/* Those that a restore has brought meanwhile do not come a second time. */
+static enum qs_status without_restored(struct run *run, struct missing *missing, struct qs_error *err)
+{
+    struct qs_table *back = NULL;
+    uint32_t count = missing->count;
+    enum qs_status status = count ? qs_came_back(run, run->how->state_dir, &back, err) : QS_OK;
+    missing->count = 0;
+    for (uint32_t i = 0; status == QS_OK && i < count; i++) {
+        uint32_t n = missing->n[i];
+        const struct qs_plan_item *item = &run->plan->items[n];
+        if (qs_table_get(back, qs_came_back_key(item->id, item->arrival, item->size), 0)) {
+            status = qs_run_note(run, n, QS_LEFT_GONE, "was restored from the archive before", err);
+            continue;
+        }
+        missing->n[missing->count] = n;
+        missing->ids[missing->count++] = item->id;
+    }
+    return status;
+}
+
 static enum qs_status from_archive(struct run *run, const struct missing *missing, struct qs_error *err)
 {
     struct qs_restored done = {0};
@@ -247,7 +320,7 @@ static enum qs_status from_archive(struct run *run, const struct missing *missin
     if (!run->past->archive)
         return qs_fail(err, QS_DATA, "%u messages are neither in quarantine nor in an archive", missing->count);
     enum qs_status status = qs_restore(run, run->past->archive, missing->ids, missing->count, run->format, run->queue, run->fs,
-                                       QS_RESTORE_WHERE_IT_WAS, run->how->now, &done, err);
+                                       &done, err);
     for (uint32_t i = 0; status == QS_OK && i < missing->count; i++) {
         const char *why = done.left_count ? left_why(&done, missing->ids[i]) : NULL;
         status = qs_run_note(run, missing->n[i], why ? QS_LEFT_REFUSED : QS_DONE, why, err);
@@ -260,6 +333,14 @@ static enum qs_status from_archive(struct run *run, const struct missing *missin
 static enum qs_status forget_leftovers(struct run *run, struct qs_error *err)
 {
     enum qs_status status = qs_fs_wipe(run->fs, "@/new/", err);
+    uint64_t messages = 0, bytes = 0;
+    struct qs_error unread;
+    /* what a restore had brought stays in the quarantine when its archive is not there to bring it again */
+    if (status == QS_OK && run->plan->action == QS_ACT_RESTORE) {
+        if (qs_archive_verify(run->plan->archive, &messages, &bytes, &unread) == QS_OK)
+            return qs_fs_wipe(run->fs, "@/staged/", err);
+        run->result->in_quarantine = run->result->count[QS_DONE];
+    }
     return status == QS_OK && run->past->archive ? qs_fs_new_forget(run->past->archive, err) : status;
 }
 
@@ -274,6 +355,8 @@ static enum qs_status undo(struct run *run, struct qs_error *err)
     enum qs_status status = run->past->undoing ? QS_OK : qs_journal_mark(run->journal, "undoing", err);
     if (status == QS_OK)
         status = reverse_all(run, &missing, err);
+    if (status == QS_OK)
+        status = without_restored(run, &missing, err);
     if (status == QS_OK)
         status = from_archive(run, &missing, err);
     bool settled = !r->stopped && r->left_count == r->count[QS_LEFT_GONE];

@@ -6,6 +6,7 @@
 #include "json.h"
 #include "print.h"
 #include "qsurgeon/apply.h"
+#include "qsurgeon/archive.h"
 #include "table.h"
 
 enum { LEFT_SHOWN = 20, CLUSTERS_SHOWN = 5 };
@@ -18,6 +19,7 @@ static const struct {
     [QS_ACT_PURGE] = {"purge", "purged"}, [QS_ACT_DEFER] = {"defer", "deferred"},
     [QS_ACT_EXPEDITE] = {"expedite", "expedited"}, [QS_ACT_REQUEUE] = {"requeue", "requeued"},
     [QS_ACT_DROP] = {"take recipients off", "freed of recipients"}, [QS_ACT_REPAIR] = {"repair", "repaired"},
+    [QS_ACT_RESTORE] = {"restore", "restored"},
 };
 
 /* --- the plan --------------------------------------------------------------------------------------------------------- */
@@ -112,6 +114,9 @@ enum qs_status qs_report_plan_text(FILE *out, const struct qs_view *view, const 
     if (plan->left_unfit)
         fprintf(out, "Left alone: %s selected for which this has no meaning where they are\n",
                 qs_plural(a, plan->left_unfit, "message", "messages"));
+    if (plan->left_there)
+        fprintf(out, "Left alone: %s in the queue or brought back before (--again takes them)\n",
+                qs_plural(a, plan->left_there, "message", "messages"));
     if (plan->action == QS_ACT_PURGE)
         fputs(plan->after == QS_AFTER_KEEP ? "They will lie in the quarantine until they are undone.\n"
               : plan->after == QS_AFTER_UNLINK
@@ -144,6 +149,10 @@ enum qs_status qs_report_plan_json(FILE *out, const struct qs_view *view, const 
     qs_json_count(&o, "left_legit", plan->left_legit);
     qs_json_count(&o, "left_unsure", plan->left_unsure);
     qs_json_count(&o, "left_unfit", plan->left_unfit);
+    if (plan->archive) {
+        qs_json_text(&o, "archive", qs_span_of(plan->archive));
+        qs_json_count(&o, "left_there", plan->left_there);
+    }
     talloc_free(scratch);
     return qs_json_line(out, &o, err);
 }
@@ -282,6 +291,63 @@ enum qs_status qs_report_log_json(FILE *out, const struct qs_run *runs, size_t c
         qs_json_int(&o, "made", runs[i].made);
         qs_json_count(&o, "planned", runs[i].count);
         qs_json_count(&o, "done", runs[i].done);
+        status = qs_json_line(out, &o, err);
+    }
+    return status;
+}
+
+/* --- archives --------------------------------------------------------------------------------------------------------- */
+
+struct archive_rows {
+    const struct qs_archive_row *rows;
+    const struct qs_style *style;
+};
+
+static void fill_archive(void *data, size_t row, struct qs_cells *cells)
+{
+    const struct archive_rows *all = data;
+    const struct qs_archive_row *a = &all->rows[row];
+    const struct qs_archive_summary *s = a->summary;
+    char number[32], size[8], when[32];
+    snprintf(cells->text[0], QS_CELL, "%s", qs_time(when, a->time));
+    snprintf(cells->text[1], QS_CELL, "%s", s->mta ? s->mta : "-");
+    snprintf(cells->text[2], QS_CELL, "%s", qs_number(number, s->messages));
+    snprintf(cells->text[3], QS_CELL, "%s", qs_text_bytes(size, s->bytes));
+    snprintf(cells->text[4], QS_CELL, "%s", s->damage[0] ? "damaged" : "whole");
+    cells->ink[4] = s->damage[0] ? QS_INK_RED : QS_INK_PLAIN;
+    qs_safe(cells->text[5], QS_CELL, qs_span_of(a->run ? a->run : a->path), all->style);
+    if (s->damage[0])
+        qs_safe(cells->note, sizeof cells->note, qs_span_of(s->damage), all->style);
+}
+
+enum qs_status qs_report_archives_text(FILE *out, const struct qs_archive_row *rows, size_t count,
+                                       const struct qs_style *style, struct qs_error *err)
+{
+    static const struct qs_heading headings[] = {{"WRITTEN", false, false}, {"MTA", false, false}, {"MESSAGES", true, false},
+                                                 {"SIZE", true, false}, {"STATE", false, false}, {"RUN", false, true}};
+    struct archive_rows all = {rows, style};
+    if (count == 0)
+        fputs("No archives.\n", out);
+    else
+        qs_table_print(out, style, headings, sizeof headings / sizeof *headings, count, fill_archive, &all);
+    return qs_written(out, err);
+}
+
+enum qs_status qs_report_archives_json(FILE *out, const struct qs_archive_row *rows, size_t count, struct qs_error *err)
+{
+    enum qs_status status = QS_OK;
+    for (size_t i = 0; status == QS_OK && i < count; i++) {
+        const struct qs_archive_summary *s = rows[i].summary;
+        struct qs_json o = qs_json_new();
+        qs_json_text(&o, "archive", qs_span_of(rows[i].path));
+        qs_json_text_or_null(&o, "run", qs_span_of(rows[i].run));
+        qs_json_int(&o, "time", rows[i].time);
+        qs_json_text_or_null(&o, "mta", qs_span_of(s->mta));
+        qs_json_text_or_null(&o, "host", qs_span_of(s->host));
+        qs_json_count(&o, "messages", s->messages);
+        qs_json_count(&o, "bytes", s->bytes);
+        qs_json_bool(&o, "whole", !s->damage[0]);
+        qs_json_text_or_null(&o, "damage", qs_span_of(s->damage));
         status = qs_json_line(out, &o, err);
     }
     return status;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Plans, archives, journals and the file operations, on directories made here. */
+/* Plans, journals and the file operations, on directories made here. */
 #include "unit.h"
 
 #include <fcntl.h>
@@ -10,7 +10,6 @@
 #include "../../qsurgeon/operate/fsops.h"
 #include "../../qsurgeon/operate/journal.h"
 #include "../../qsurgeon/operate/perform.h"
-#include "qsurgeon/archive.h"
 #include "qsurgeon/plan.h"
 
 static char place[64];
@@ -308,75 +307,11 @@ static void test_journal(void **state)
     talloc_free_children(root);
 }
 
-/* --- archives --------------------------------------------------------------------------------------------------------- */
-
-static unsigned read_all(const char *path, enum qs_status *last)
-{
-    struct qs_archive_reader *reader = NULL;
-    struct qs_archived *m = NULL;
-    unsigned count = 0;
-    *last = qs_archive_open(root, path, 1 << 20, &reader, &err);
-    while (*last == QS_OK && (*last = qs_archive_next(reader, &m, &err)) == QS_OK) {
-        assert_string_equal(m->id, items[count].id);        /* whatever is given is right */
-        assert_int_equal(m->count, 2);
-        assert_string_equal(m->files[0].name, items[count].path);
-        assert_memory_equal(m->files[0].data.ptr, "message", 7);
-        assert_memory_equal(m->files[1].data.ptr, "log", 3);
-        count++;
-    }
-    talloc_free(reader);
-    return count;
-}
-
-static void test_archive(void **state)
-{
-    (void)state;
-    struct qs_plan plan = plan_of();
-    struct qs_archive_writer *writer = NULL;
-    uint64_t messages = 0, bytes = 0;
-    enum qs_status last = QS_OK;
-    put(in_place("m"), "message", 7);
-    put(in_place("l"), "log", 3);
-    assert_int_equal(qs_archive_create(root, in_place("x.tar.zst"), &plan, &writer, &err), QS_OK);
-    for (unsigned i = 0; i < 2; i++) {
-        struct qs_archive_source files[] = {{items[i].path, open(in_place("m"), O_RDONLY)}, {"defer/x", open(in_place("l"), O_RDONLY)}};
-        assert_int_equal(qs_archive_add(writer, &items[i], files, 2, &err), QS_OK);
-        close(files[0].fd);
-        close(files[1].fd);
-    }
-    assert_int_equal(qs_archive_finish(writer, &err), QS_OK);
-    talloc_free(writer);
-    assert_int_equal(qs_archive_create(root, in_place("x.tar.zst"), &plan, &writer, &err), QS_USAGE);
-    assert_int_equal(qs_archive_verify(in_place("x.tar.zst"), &messages, &bytes, &err), QS_OK);
-    assert_true(messages == 2 && bytes == 20);
-    size_t size = 0;
-    char *data = get(in_place("x.tar.zst"), &size);
-    for (size_t cut = 0; cut < size; cut++) {
-        put(in_place("y.tar.zst"), data, cut);
-        assert_int_not_equal(qs_archive_verify(in_place("y.tar.zst"), &messages, &bytes, &err), QS_OK);
-        (void)read_all(in_place("y.tar.zst"), &last);
-    }
-    for (size_t at = 0; at < size; at++) {
-        char old = data[at];
-        data[at] = (char)(old ^ 0x10);
-        put(in_place("y.tar.zst"), data, size);
-        (void)read_all(in_place("y.tar.zst"), &last);       /* damaged, or the change was of no account; never wrong */
-        data[at] = old;
-    }
-    /* given up: no temporary file stays */
-    assert_int_equal(qs_archive_create(root, in_place("z.tar.zst"), &plan, &writer, &err), QS_OK);
-    talloc_free(writer);
-    assert_false(there("z.tar.zst") || there(".z.tar.zst.new"));
-    put(in_place("empty"), "", 0);
-    assert_int_equal(qs_archive_verify(in_place("empty"), &messages, &bytes, &err), QS_DATA);
-    talloc_free_children(root);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_fsops), cmocka_unit_test(test_new_file), cmocka_unit_test(test_perform),
-        cmocka_unit_test(test_plan), cmocka_unit_test(test_journal), cmocka_unit_test(test_archive),
+        cmocka_unit_test(test_plan), cmocka_unit_test(test_journal),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
