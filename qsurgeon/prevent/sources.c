@@ -2,7 +2,6 @@
 /* Who sends: see sources.h. Counts only; what to do about it is block.c's. */
 #include "qsurgeon/sources.h"
 
-#include <libpsl.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,12 +12,13 @@
 #endif
 
 #include "protect.h"
+#include "provider.h"
 #include "qsurgeon/maillog.h"
 #include "qsurgeon/recipients.h"
 #include "qsurgeon/table.h"
 
 enum { NONE = UINT32_MAX, GONE_BY = UINT32_MAX - 1 };
-enum { MOST_SOURCES = 250000, MOST_PAIRS = 4000000, IDS_KEPT = 500000, NAME_MAX_BYTES = 255 };
+enum { MOST_SOURCES = 250000, MOST_PAIRS = 4000000, IDS_KEPT = 500000 };
 #define LOG_BYTES (UINT64_C(64) << 30)
 
 /* Queue IDs of a log and a number for each. When there are too many, the older ones are forgotten. */
@@ -38,7 +38,6 @@ struct counting {
     struct qs_table *queued;        /* IDs of the queue */
     struct ids came;                /* ID: row of the client; GONE_BY: counted */
     struct ids refused;             /* ID of sendmail: unknown recipients whose client is not known yet */
-    const psl_ctx_t *suffixes;
 #if QS_HAVE_MMDB
     MMDB_s *mmdb;
 #endif
@@ -122,22 +121,8 @@ static bool is_verified(struct qs_span name)
 /* The registrable domain of a verified name; NONE without one. */
 static uint32_t isp_row(struct counting *c, struct qs_span name)
 {
-    char lower[NAME_MAX_BYTES + 1];
-    if (name.len && name.ptr[name.len - 1] == '.')
-        name.len--;
-    if (!is_verified(name) || name.len > NAME_MAX_BYTES || !c->suffixes)
-        return NONE;
-    for (size_t i = 0; i < name.len; i++) {
-        char ch = name.ptr[i];
-        lower[i] = ch >= 'A' && ch <= 'Z' ? (char)(ch + 32) : ch;
-        if (!((lower[i] >= 'a' && lower[i] <= 'z') || (lower[i] >= '0' && lower[i] <= '9') || strchr("-._", lower[i])))
-            return NONE;
-    }
-    lower[name.len] = '\0';
-    if (lower[name.len - 1] >= '0' && lower[name.len - 1] <= '9')       /* an address is no name */
-        return NONE;
-    const char *domain = psl_registrable_domain(c->suffixes, lower);
-    return domain ? row_at(c, QS_SOURCE_ISP, qs_span_of(domain)) : NONE;
+    char domain[QS_PROVIDER_TEXT];
+    return qs_provider_of(name, domain) ? row_at(c, QS_SOURCE_ISP, qs_span_of(domain)) : NONE;
 }
 
 #if QS_HAVE_MMDB
@@ -497,7 +482,6 @@ static bool begin(struct counting *c, TALLOC_CTX *scratch)
     ok = ok && (c->served = qs_table_new(scratch, 64)) != NULL;
     ok = ok && (c->ours = qs_protected_new(scratch, site, NULL, 0)) != NULL;
     ok = ok && serve(c, site->local_domains, site->local_count) && serve(c, site->relay_domains, site->relay_count);
-    c->suffixes = psl_builtin();
     return ok;
 }
 

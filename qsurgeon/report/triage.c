@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The first picture of a queue: what it is made of, what belongs together, what to type next. */
 #include "evidence.h"
+#include "qsurgeon/hopeless.h"
 #include "table.h"
 
 #include <stdlib.h>
@@ -305,12 +306,50 @@ static size_t advice_lines(const struct qs_advice *list, size_t count, const str
     return lines;
 }
 
+/* What can never be delivered, and who sent it. A child of parent; NULL: out of memory. */
+static char *hopeless_words(TALLOC_CTX *parent, const struct qs_hopeless *h, const struct qs_style *style)
+{
+    enum { SHOWN = 4 };
+    const struct { uint64_t n; const char *one, *many; } parts[] = {
+        {h->forged, "notice to a forged sender", "notices to forged senders"},
+        {h->unknown, "to a recipient that does not exist", "to recipients that do not exist"},
+        {h->dead, "to a domain that leads nowhere or back here", "to domains that lead nowhere or back here"},
+    };
+    uint64_t n = h->forged + h->unknown + h->dead;
+    char words[100], number[32], share[8], *text = talloc_strdup(parent, "");
+    const char *join = ": ";
+    if (!n || !text)
+        return text;
+    text = talloc_asprintf_append_buffer(text, "%s (%s) can never be delivered", qs_plural(words, n, "message", "messages"),
+                                         qs_share(share, n, h->all));
+    for (size_t i = 0; text && i < sizeof parts / sizeof parts[0]; i++) {
+        if (!parts[i].n)
+            continue;
+        text = talloc_asprintf_append_buffer(text, "%s%s", join, qs_plural(words, parts[i].n, parts[i].one, parts[i].many));
+        join = ", ";
+    }
+    if (text && !h->asked)
+        text = talloc_strdup_append_buffer(text, " (of dead domains --dns knows more)");
+    for (size_t i = 0; text && i < h->origin_count && i < SHOWN; i++) {
+        char name[QS_CELL];
+        qs_safe(name, sizeof name, qs_span_of(h->origin[i].provider), style);
+        text = talloc_asprintf_append_buffer(text, "%s%s %s", i ? ", " : ". They came from ",
+                                             h->origin[i].provider[0] ? name : "clients without a verified name",
+                                             qs_number(number, h->origin[i].messages));
+    }
+    if (text && h->origin_count > SHOWN)
+        text = talloc_asprintf_append_buffer(text, " and %zu more", h->origin_count - SHOWN);
+    return text ? talloc_strdup_append_buffer(text, ".") : NULL;
+}
+
 /* Everything that the report needs to know before it prints a word. */
 struct picture {
     struct qs_summary *summary;
     struct qs_advice *advice;
     char **warnings;
     size_t advice_count, warning_count;
+    struct qs_hopeless *hopeless;
+    char *paragraph;                /* on the hopeless; "": there is nothing to say */
 };
 
 static enum qs_status make_picture(TALLOC_CTX *scratch, const struct qs_view *view, const uint8_t *selected,
@@ -321,6 +360,10 @@ static enum qs_status make_picture(TALLOC_CTX *scratch, const struct qs_view *vi
         status = qs_advise(scratch, view, selected, p->summary, style, &p->advice, &p->advice_count, err);
     if (status == QS_OK)
         status = qs_warn(scratch, view, p->summary, &p->warnings, &p->warning_count, err);
+    if (status == QS_OK)
+        status = qs_hopeless_count(scratch, view, selected, &p->hopeless, err);
+    if (status == QS_OK && !(p->paragraph = hopeless_words(scratch, p->hopeless, style)))
+        status = qs_fail(err, QS_NOMEM, "out of memory");
     return status;
 }
 
@@ -337,8 +380,9 @@ static enum qs_status print_picture(FILE *out, TALLOC_CTX *scratch, const struct
 {
     const struct qs_summary *s = p->summary;
     char *sentence = headline(scratch, view, s), *queues = queue_words(scratch, view, style);
+    size_t lines = p->paragraph[0] && style->columns ? 2 + strlen(p->paragraph) / (style->columns / 2 + 1) : 0;
     uint32_t count =
-        clusters_shown(s, style, p->warning_count + advice_lines(p->advice, p->advice_count, style));
+        clusters_shown(s, style, lines + p->warning_count + advice_lines(p->advice, p->advice_count, style));
     enum qs_status status = sentence && queues ? QS_OK : qs_fail(err, QS_NOMEM, "out of memory");
     if (status != QS_OK)
         return status;
@@ -367,6 +411,10 @@ static enum qs_status print_picture(FILE *out, TALLOC_CTX *scratch, const struct
     for (size_t i = view->partial; i < p->warning_count; i++)
         print_bold(out, p->warnings[i], style);
     print_advice(out, p->advice, p->advice_count, style);
+    if (p->paragraph[0]) {
+        fputc('\n', out);
+        qs_print_wrapped(out, p->paragraph, 0, 0, style);
+    }
     return status;
 }
 
@@ -458,6 +506,25 @@ static void add_scan(struct qs_json *json, const struct qs_scan_totals *totals)
     qs_json_object(json, "scan", item);
 }
 
+static void add_hopeless(struct qs_json *json, const struct qs_hopeless *h)
+{
+    struct qs_json item = qs_json_new();
+    json_t *origins = json_array();
+    qs_json_count(&item, "messages", h->forged + h->dead + h->unknown);
+    qs_json_count(&item, "forged", h->forged);
+    qs_json_count(&item, "unknown", h->unknown);
+    qs_json_count(&item, "dead", h->dead);
+    qs_json_bool(&item, "dns", h->asked);
+    for (size_t i = 0; i < h->origin_count; i++) {
+        struct qs_json origin = qs_json_new();
+        qs_json_text_or_null(&origin, "provider", qs_span_of(h->origin[i].provider));
+        qs_json_count(&origin, "messages", h->origin[i].messages);
+        qs_json_append(&item, origins, origin);
+    }
+    qs_json_value(&item, "origins", origins);
+    qs_json_object(json, "hopeless", item);
+}
+
 enum qs_status qs_report_triage_json(FILE *out, const struct qs_view *view, const uint8_t *selected,
                                      const struct qs_style *style, struct qs_error *err)
 {
@@ -481,6 +548,7 @@ enum qs_status qs_report_triage_json(FILE *out, const struct qs_view *view, cons
         }
         qs_json_value(&json, "clusters", clusters);
         add_waiting(&json, s);
+        add_hopeless(&json, p.hopeless);
         add_scan(&json, &view->scan->totals);
         add_problems(&json, scratch, view->scan);
         json_t *warnings = json_array(), *advice = json_array();

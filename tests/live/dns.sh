@@ -50,6 +50,11 @@ check "--no-dns forbids it" [ $status = 64 ]
 status=0
 run list --mx ok > /dev/null 2>&1 || status=$?
 check "only what is bad can be selected" [ $status = 64 ]
+dead=$(run triage --json --dns "$server" 2> /dev/null | python3 -c 'import json, sys
+h = json.load(sys.stdin)["hopeless"]; print(h["messages"], h["dead"], h["dns"])')
+check "what can never be delivered is counted" [ "$dead" = "14 14 True" ]
+check "and is told at the end" sh -c 'timeout 60 "$@" | tail -n 3 | tr "\n" " " | grep -q "14 messages .* can never be delivered: 14 to domains that lead nowhere"' \
+    sh "$QSURGEON" --mta postfix --queue "$work/pf/spool" --config "$work/pf/etc" triage --dns "$server"
 closed=$(free_port)
 expect "a server that is not there is no evidence" "address" --mx loopback,none,private,self --dns "127.0.0.1:$closed"
 
