@@ -147,6 +147,11 @@ struct qs_scan *qs_scan_new(TALLOC_CTX *parent, const struct qs_scan_options *op
 enum qs_status qs_scan_add(struct qs_scan *scan, const struct qs_instance *instance, struct qs_queue *queue,
                            struct qs_error *err) QS_MUST_CHECK;
 
+/* When all is read: lists queue number `index` once more, with `queue`, opened afresh, which the scan has from now on instead of
+ * the one before. What the scan knows by its ID is passed over, so that qs_scan_run then reads new messages only; they stand
+ * behind the others. */
+enum qs_status qs_scan_again(struct qs_scan *scan, size_t index, struct qs_queue *queue, struct qs_error *err) QS_MUST_CHECK;
+
 /* Called by qs_scan_run on the calling thread about every 50 ms with the messages done of those listed. Return false to
  * pause: qs_scan_run then gives QS_BUSY with scan->messages holding what there is so far, and may be called again. */
 typedef bool (*qs_scan_progress)(void *data, uint64_t done, uint64_t listed);

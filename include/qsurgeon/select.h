@@ -68,6 +68,10 @@ char *qs_selection_words(TALLOC_CTX *parent, const struct qs_selection *selectio
 enum qs_status qs_select(TALLOC_CTX *parent, const struct qs_view *view, const struct qs_selection *selection,
                          uint8_t **out, uint32_t *count, struct qs_error *err) QS_MUST_CHECK;
 
+/* Do two messages resemble each other as members of one cluster do: by their text, by the message that both return, or, without
+ * text, by their attachment? */
+bool qs_alike(const struct qs_message *a, const struct qs_message *b);
+
 /* One column of the tables that SQL sees. */
 struct qs_column {
     const char *table, *name;

@@ -8,6 +8,7 @@
 #include "due.h"
 #include "operating.h"
 #include "session.h"
+#include "sticky.h"
 
 /* Leaves the marks on what `defer` has put on hold and whose time has come; *next is the earliest time that has not, or
  * INT64_MAX. */
@@ -45,11 +46,15 @@ static enum qs_status operate(struct qs_call *call, enum qs_action action, struc
     const struct qs_options *o = call->options;
     struct qs_session *session = NULL;
     struct qs_plan *plan = NULL;
+    char age[8];
     if (qs_selection_all(o->selection) && !o->all && !o->due)
         return qs_fail(err, QS_USAGE, "%s needs a selection, such as --verdict storm,backscatter or --cluster C-...; --all is one",
                        o->command->name);
     if (o->keep && (o->no_archive || o->output))
         return qs_fail(err, QS_USAGE, "--keep writes no archive: leave --no-archive and --output away");
+    if (o->sticky && (o->plan || o->output))
+        return qs_fail(err, QS_USAGE, o->plan ? "a plan in a file is performed once: leave --plan or --sticky away"
+                                              : "with --sticky each batch has its own archive: leave --output away");
     if (o->drip && o->plan)
         return qs_fail(err, QS_USAGE, "a plan in a file is performed at once: give --drip together with --commit");
     enum qs_status status = qs_session_lists(o) ? qs_session_open_list(call, &session, err)
@@ -72,8 +77,12 @@ static enum qs_status operate(struct qs_call *call, enum qs_action action, struc
         return status;
     if (o->commit && plan->pace)
         return qs_drip(call, session, plan, err);
+    if (o->commit && o->sticky)
+        return qs_sticky(call, session, plan, err);
     if (o->commit)
         return qs_operating_commit(call, plan, err);
+    if (o->sticky && !o->json)
+        fprintf(call->out, "For %s, new arrivals like these would be taken as well.\n", qs_text_age(age, o->sticky));
     const char *line = o->plan ? talloc_asprintf(call->memory, "%s commit %s", o->program, qs_shell_word(call->memory, o->plan))
                                : talloc_asprintf(call->memory, "%s --commit", o->line);
     return o->json ? qs_report_plan_json(call->out, &session->view, plan, err)
@@ -100,7 +109,10 @@ static enum qs_status run_archive(struct qs_call *call, struct qs_error *err)
 
 const struct qs_command qs_cmd_hold = {
     .name = "hold", .summary = "park messages: the hold queue of Postfix, the quarantine of sendmail", .arguments = "",
-    .selects = true, .options = COMMON | QS_OPTION(QS_OPT_REASON), .description = "", .run = run_hold,
+    .selects = true, .options = COMMON | QS_OPTION(QS_OPT_REASON) | QS_OPTION(QS_OPT_STICKY),
+    .description = "--sticky goes on for that time: what arrives, resembles what was taken, fits the selection and is not legit\n"
+                   "is taken as well, a run each few seconds. SIGINT ends it.\n",
+    .run = run_hold,
 };
 const struct qs_command qs_cmd_release = {
     .name = "release", .summary = "let held messages go on", .arguments = "", .selects = true,
@@ -112,9 +124,10 @@ const struct qs_command qs_cmd_release = {
 };
 const struct qs_command qs_cmd_purge = {
     .name = "purge", .summary = "take messages out of the queue at once, then archive them", .arguments = "", .selects = true,
-    .options = COMMON | QS_OPTION(QS_OPT_KEEP) | QS_OPTION(QS_OPT_NO_ARCHIVE) | QS_OPTION(QS_OPT_OUTPUT),
+    .options = COMMON | QS_OPTION(QS_OPT_KEEP) | QS_OPTION(QS_OPT_NO_ARCHIVE) | QS_OPTION(QS_OPT_OUTPUT) |
+               QS_OPTION(QS_OPT_STICKY),
     .description = "They are renamed into a quarantine first, which takes seconds; the archive is written, synced and\n"
-                   "read back after that, and only then the files are removed.\n",
+                   "read back after that, and only then the files are removed. --sticky: as for hold.\n",
     .run = run_purge,
 };
 const struct qs_command qs_cmd_archive = {

@@ -238,6 +238,7 @@ enum qs_status qs_operating_perform(struct qs_call *call, const struct qs_plan *
         status = with->instance->format->open(call->memory, with->instance, &with->queue, err);
     if (status != QS_OK)
         return status;
+    with->how.now = time(NULL);
     enum qs_status applied = qs_apply(call->memory, plan, with->instance, with->queue, &with->how, &result, err);
     talloc_free(with->queue);       /* it is listed once */
     with->queue = NULL;

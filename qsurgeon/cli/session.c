@@ -273,6 +273,7 @@ enum qs_status qs_session_open(struct qs_call *call, bool detail, qs_picture pic
                               err);
     if (status != QS_OK)
         return status;
+    session->site = site;
     if (call->options->from_count) {
         status = load_saved(call, session, site, err);
         if (status == QS_OK)

@@ -8,6 +8,7 @@
 struct qs_session {
     struct qs_view view;
     uint8_t *selected;              /* NULL: everything */
+    const struct qs_site *site;
 };
 
 /* Shows what is there so far; view.partial is true. */

@@ -181,20 +181,20 @@ enum qs_status qs_scan_add_saved(struct qs_scan *scan, const char *name, uint16_
     return QS_OK;
 }
 
-enum qs_status qs_scan_add(struct qs_scan *scan, const struct qs_instance *instance, struct qs_queue *queue,
-                           struct qs_error *err)
+static uint64_t id_key(const char *id, size_t index)
+{
+    return XXH3_64bits_withSeed(id, strlen(id), index + 1);
+}
+
+/* Puts a record for each entry of the queue that work->ids does not have. */
+static enum qs_status list_queue(struct qs_scan *scan, size_t index, struct qs_error *err)
 {
     struct qs_scan_work *work = scan->work;
-    struct qs_scan_queue *added = add_queue(scan);
-    if (!added)
-        return qs_fail(err, QS_NOMEM, "out of memory");
-    *added = (struct qs_scan_queue){instance, queue, instance->name};
-    if (!work->ids && !(work->ids = qs_table_new(work, 1024)))
-        return qs_fail(err, QS_NOMEM, "out of memory");
+    struct qs_scan_queue *added = &scan->queues[index];
     for (;;) {
         struct qs_entry entry = {0};
         struct qs_error why = {""};
-        enum qs_status status = instance->format->next(queue, &entry, &why);
+        enum qs_status status = added->instance->format->next(added->queue, &entry, &why);
         if (status == QS_END)
             return QS_OK;
         if (status == QS_NOMEM)
@@ -207,8 +207,7 @@ enum qs_status qs_scan_add(struct qs_scan *scan, const struct qs_instance *insta
         }
         if (scan->options.only && !qs_table_get(scan->options.only, only_key(entry.id), 0))
             continue;
-        uint64_t key = XXH3_64bits_withSeed(entry.id, strlen(entry.id), scan->queue_count);
-        uint32_t *seen = qs_table_at(work->ids, key, work->listed);
+        uint32_t *seen = qs_table_at(work->ids, id_key(entry.id, index), work->listed);
         if (seen && *seen != work->listed) {
             scan->totals.moved++;       /* it moved between two directories; reading it follows */
             continue;
@@ -222,9 +221,35 @@ enum qs_status qs_scan_add(struct qs_scan *scan, const struct qs_instance *insta
         m->dir = (uint16_t)entry.dir;
         m->kind = (uint16_t)entry.kind;
         m->inode = entry.inode;
-        m->instance = (uint16_t)(scan->queue_count - 1);
+        m->instance = (uint16_t)index;
         scan->totals.listed++;
     }
+}
+
+enum qs_status qs_scan_add(struct qs_scan *scan, const struct qs_instance *instance, struct qs_queue *queue,
+                           struct qs_error *err)
+{
+    struct qs_scan_work *work = scan->work;
+    struct qs_scan_queue *added = add_queue(scan);
+    if (!added)
+        return qs_fail(err, QS_NOMEM, "out of memory");
+    *added = (struct qs_scan_queue){instance, queue, instance->name};
+    if (!work->ids && !(work->ids = qs_table_new(work, 1024)))
+        return qs_fail(err, QS_NOMEM, "out of memory");
+    return list_queue(scan, scan->queue_count - 1, err);
+}
+
+enum qs_status qs_scan_again(struct qs_scan *scan, size_t index, struct qs_queue *queue, struct qs_error *err)
+{
+    struct qs_scan_work *work = scan->work;
+    scan->queues[index].queue = queue;
+    work->next = work->listed = scan->count;
+    talloc_free(work->ids);
+    work->ids = qs_table_new(work, scan->count);
+    bool known = work->ids != NULL;
+    for (uint32_t i = 0; known && i < scan->count; i++)
+        known = scan->messages[i].instance != index || qs_table_at(work->ids, id_key(scan->messages[i].id, index), i);
+    return known ? list_queue(scan, index, err) : qs_fail(err, QS_NOMEM, "out of memory");
 }
 
 struct qs_scan_lens *qs_scan_lens_new(TALLOC_CTX *parent, struct qs_scan *scan)

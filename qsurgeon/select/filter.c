@@ -412,6 +412,14 @@ static enum qs_status by_queue(struct work *w)
 
 /* --- like a message ------------------------------------------------------------------------------------- */
 
+bool qs_alike(const struct qs_message *a, const struct qs_message *b)
+{
+    if (a->print.shingles == 0 && b->print.shingles == 0)
+        return a->attachment != 0 && a->attachment == b->attachment;
+    return qs_same_text(&a->print, &b->print) ||
+           (a->returned != NULL && b->returned != NULL && qs_same_text(&a->returned->print, &b->returned->print));
+}
+
 static enum qs_status mark_like(const struct work *w, const char *path, struct qs_scan_lens *lens,
                                 uint8_t *wanted)
 {

@@ -1,15 +1,16 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""operate_flow.py MTA WORK PORT QUEUE CONFIG FLUSH: see operate-flow.sh. A storm and real mail lie in the queue; nothing is
+"""operate_flow.py MTA WORK PORT QUEUE CONFIG FLUSH [MORE]: see operate-flow.sh; MORE is a command that hands over more mail. A storm and real mail lie in the queue; nothing is
 accepted by the receiving server while WORK/delivered.closed is there."""
 import json
 import os
+import signal
 import smtplib
 import subprocess
 import sys
 import time
 
-MTA, WORK, PORT, QUEUE, CONFIG, FLUSH = sys.argv[1:]
+MTA, WORK, PORT, QUEUE, CONFIG, FLUSH, *MORE = sys.argv[1:]
 BASE = [os.environ["QSURGEON"], "--mta", MTA, "--queue", QUEUE, *(["--config", CONFIG] if CONFIG else []),
         "--state", f"{WORK}/state-{MTA}"]
 CLOSED = f"{WORK}/delivered.closed"
@@ -148,5 +149,33 @@ def defer():
     check("which undo reverses", set(soon) & held(named("later")), held(named("later")))
 
 
+def sticky():
+    """A second wave of the storm, and of real mail, arrives after the first was parked."""
+    before = messages()
+    process = subprocess.Popen([*BASE, "hold", "--verdict", "storm", "--sticky", "10m", "--json", "--commit"],
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    first = wait_until(lambda: held(messages()))
+    subprocess.run(MORE, shell=True, check=True, capture_output=True)
+
+    def arrived_and_parked():
+        found = messages()
+        new = {i: m for i, m in found.items() if i not in before}
+        return len(held(new)) > 10 and len(held(new)) >= 0.8 * len(of(new, "storm"))
+    second = wait_until(arrived_and_parked)
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=100)
+    found = messages()
+    new = {i: m for i, m in found.items() if i not in before}
+    done = [json.loads(line) for line in out.splitlines()]
+    check("sticky parks the second wave", first and second and len(done) >= 2, (
+        first, len(held(new)), len(of(new, "storm")), len(done), err))
+    check("but no real mail of it", len(of(new, "legit")) > 10 and not of(found, "legit") & held(found) and
+          sum(r["outcomes"]["done"] for r in done) == len(held(found)), [found[i] for i in of(found, "legit") & held(found)][:1])
+    for r in reversed(done):
+        run("undo", r["run"])
+
+
 express()
+if MTA == "postfix":
+    sticky()
 defer()

@@ -17,6 +17,7 @@ BASE = [os.environ["QSURGEON"], "--mta", MTA, "--queue", QUEUE, *(["--config", C
         "--state", f"{WORK}/state-{MTA}"]
 CLOSED = f"{WORK}/delivered.closed"
 COUNT = 140 if MTA == "postfix" else 60
+OTHER = "Please find the minutes enclosed; the next meeting takes place on the last Monday of March in room seven.\r\n" * 2
 TEXT = "The {name} report of this month is ready and waits for you in the usual place.\r\n" * 3
 
 
@@ -87,7 +88,7 @@ def submit(name, count, first=0):
         for n in range(first, first + count):
             smtp.sendmail(f"{name}@from.example", [f"{name}{n}@there.example"],
                           f"From: {name}@from.example\r\nTo: {name}{n}@there.example\r\nSubject: {name} {n}\r\n"
-                          f"X-Number: {n}\r\nMessage-ID: <{name}{n}@pace.example>\r\n\r\n" + TEXT.format(name=name))
+                          f"X-Number: {n}\r\nMessage-ID: <{name}{n}@pace.example>\r\n\r\n" + (OTHER if name.startswith("other") else TEXT.format(name=name)))
 
 
 def resting(name, count):
@@ -151,4 +152,46 @@ def drip():
     check("once each", numbers == list(range(COUNT)), len(numbers))
 
 
+def sticky(operation):
+    """The first wave is taken by hand, what follows by itself; other mail is not touched."""
+    name = f"wave{operation}"
+    select = ("--sender", f"^{name}|^other{operation}", "--include-legit")
+    submit(name, 10)
+    submit("bystander", 3)
+    check("the first wave waits", wait_until(lambda: resting(name, 10)))
+    shown = run(operation, *select, "--sticky", "5m")
+    check(f"{operation} --sticky says what it would go on to do", "For 5m, new arrivals" in shown, shown)
+    run(operation, *select, "--sticky", "5m", "--plan", f"{WORK}/no.plan", code=64)
+    process = start(operation, *select, "--sticky", "5m", "--json", "--commit", *(["--keep"] if operation == "purge" else []))
+
+    def gone(count):
+        found = messages()
+        return not {m["queue_id"] for m in found.values() if m["sender"] == f"{name}@from.example"} - held(found) and (
+            operation == "purge" or len({i for i in held(found) if found[i]["sender"] == f"{name}@from.example"}) == count)
+    first = wait_until(lambda: gone(10))
+    submit(name, 7, first=10)
+    submit(f"other{operation}", 2)              # fits the selection, but is another text
+    submit("bystander", 2, first=3)
+    second = wait_until(lambda: gone(17))
+    left = {m["sender"].split("@")[0]: m["queue_name"] for m in messages().values()}
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=100)
+    reports = [json.loads(line) for line in out.splitlines()]
+    check(f"{operation} --sticky takes what arrives later", first and second, (first, second, err))
+    check("and nothing else", all(left.get(other) not in (None, "hold", "quarantine") for other in ("bystander", f"other{operation}")), left)
+    check("it ends by a signal and has told of each run", process.returncode in (0, 2) and len(reports) >= 2 and
+          sum(r["outcomes"]["done"] for r in reports) == 17, (process.returncode, out, err))
+    log = {r["run"]: r for r in lines("log")}
+    check("the log has them all, and says why", all(log[r["run"]]["state"] == "finished" for r in reports) and
+          all(log[r["run"]]["selection"] == f"new arrivals like those of {reports[0]['run']}" for r in reports[1:]), log)
+    for r in reversed(reports):
+        run("undo", r["run"])
+    found = messages()
+    check("undo brings them back", len([m for m in found.values() if m["sender"] == f"{name}@from.example"]) == 17 and
+          not held(found), len(found))
+
+
 drip()
+open(CLOSED, "w", encoding="ascii").close()
+sticky("hold")
+sticky("purge")
