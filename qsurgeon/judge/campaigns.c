@@ -123,13 +123,8 @@ static bool make_points(struct finder *f, TALLOC_CTX *scratch)
     for (uint32_t i = 0; i < f->scan->count; i++) {
         if (!qs_in_campaigns(f->scan, f->fact, i))
             continue;
-        const struct qs_fingerprint *text = qs_campaign_text(f->scan, f->fact, i);
-        uint64_t word[QS_SKETCH_BINS / 8], key = text->body_hash;
-        memcpy(word, &text->sketch, sizeof word);
-        for (unsigned w = 0; w < QS_SKETCH_BINS / 8; w++)
-            key = qs_mix64(key ^ word[w]);
-        f->point[f->count++] = (struct point){
-            .key = key, .message = i, .part = QS_NONE,
+        f->point[f->count++] = (struct point){      /* not a digest of the text: of equal ones a share is to be sampled */
+            .key = qs_mix64(f->scan->messages[i].digest), .message = i, .part = QS_NONE,
             .inside = qs_is_inside(f->fact[i].bits), .dubious = qs_is_dubious(f->fact[i].bits),
         };
     }

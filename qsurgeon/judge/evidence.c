@@ -158,7 +158,7 @@ static bool snowshoe(const struct qs_crowd *c)
 {
     enum { MESSAGES = 20, EVEN_ORGS = 8 };
     uint64_t pairs = (uint64_t)c->count * (c->count - 1) / 2;
-    return c->count >= MESSAGES && c->likeness >= 0.3 && c->sender_orgs >= EVEN_ORGS && c->recipients >= EVEN_ORGS &&
+    return c->count >= MESSAGES && c->likeness >= 0.5 && c->sender_orgs >= EVEN_ORGS && c->recipients >= EVEN_ORGS &&
            c->same_org * EVEN_ORGS <= pairs && share(c->top_link, c->count) >= 0.25;
 }
 
