@@ -2,8 +2,8 @@
 """What run.sh prints about the verdicts: the confusion matrix of each scenario and of each kind of mail, the bars, a
 reliability table (score against truth), and how each weight compares with what the queues show.
 
-Usage: report.py DIR, with DIR/<name>/ for each scenario: out/ (the lab's), list.jsonl, evidence.jsonl and, where the MTA
-bounced, out/bounces.tsv. Exit status 1: a bar does not hold.
+Usage: report.py DIR [--tap], with DIR/<name>/ for each scenario: out/ (the lab's), list.jsonl, evidence.jsonl and, where the
+MTA bounced, out/bounces.tsv. With --tap only a result line for each bar. Exit status 1: a bar does not hold.
 """
 import json
 import math
@@ -44,33 +44,53 @@ def percent(x):
     return "-" if x is None else f"{100 * x:.2f} %"
 
 
-def bars(name, s):
-    """Prints the figures of a scenario that have a bar, and yields the bars that do not hold."""
+def bars(s):
+    """The figures of a scenario that have a bar: what, value, sign, bar, of how many messages."""
     confusion = s["confusion"]
     total = {label: sum(confusion[label].values()) for label in confusion}
+    bad = total["storm"] + total["backscatter"]
     f1 = {k: c["bcubed"]["f1"] for k, c in s["clusters"].items() if c}
     figures = [("storm recall", s["storm_recall"], ">=", 0.99, total["storm"]),
                ("backscatter recall", s["backscatter_recall"], ">=", 0.99, total["backscatter"]),
                ("unsure of storm", s["unsure_rate"]["storm"], "<=", 0.02, total["storm"]),
                ("unsure of legit", s["unsure_rate"]["legit"], "<=", 0.05, total["legit"]),
                ("B-cubed F1, storm", f1.get("storm"), ">=", 0.97, total["storm"]),
-               ("B-cubed F1, all", f1.get("storm+backscatter"), ">=", 0.97, total["storm"] + total["backscatter"])]
-    for what, value, sign, bar, of in figures:
-        if value is None:
-            continue
-        small = of < SMALL
-        holds = value >= bar if sign == ">=" else value <= bar
-        print(f"    {what:<20}{value:>8.4f}  bar {sign} {bar}" + ("" if holds else "  FAILS") +
-              (f"  (only {of} messages: does not count)" if small else ""))
-        if not holds and not small:
-            yield f"{name}: {what} is {value:.4f}"
-    wrong = s["legit_false_positives"]["count"]
-    print(f"    {'legit called bad':<20}{wrong:>8}  bar == 0" + ("  FAILS" if wrong else ""))
-    if wrong:
-        yield f"{name}: {wrong} legitimate messages are called storm or backscatter"
-    missing = sum(row["missing"] for row in confusion.values())
-    if missing:
-        yield f"{name}: {missing} messages have no verdict"
+               ("B-cubed F1, all", f1.get("storm+backscatter"), ">=", 0.97, bad),
+               ("legit called bad", s["legit_false_positives"]["count"], "<=", 0, SMALL),
+               ("no verdict", sum(row["missing"] for row in confusion.values()), "<=", 0, SMALL)]
+    return [f for f in figures if f[1] is not None]
+
+
+def holds(figure):
+    _, value, sign, bar, of = figure
+    return of < SMALL or (value >= bar if sign == ">=" else value <= bar)
+
+
+def show_bars(name, s):
+    """Prints them, and gives those that do not hold."""
+    failed = []
+    for figure in bars(s):
+        what, value, sign, bar, of = figure
+        small = f"  (only {of} messages: does not count)" if of < SMALL else ""
+        print(f"    {what:<20}{value:>8.4f}  bar {sign} {bar}{small}{'' if holds(figure) else '  FAILS'}")
+        if not holds(figure):
+            failed.append(f"{name}: {what} is {value:.4f}")
+    return failed
+
+
+def tap(directory):
+    status = 0
+    for case in cases(directory):
+        for figure in bars(score(case)):
+            what, value, sign, bar, of = figure
+            if of >= SMALL:
+                print(f"{'ok' if holds(figure) else 'not ok'} {case.name}: {what} {sign} {bar} - {value:.4f}")
+                status |= not holds(figure)
+    return status
+
+
+def cases(directory):
+    return sorted(p for p in Path(directory).iterdir() if (p / "list.jsonl").exists())
 
 
 def table(title, rows):
@@ -100,13 +120,15 @@ def weights(evidence, totals):
 
 
 def main():
+    if "--tap" in sys.argv:
+        return tap(sys.argv[1])
     failed, kinds, points = [], defaultdict(Counter), []
     evidence, totals = defaultdict(lambda: [0, 0, 0.0]), Counter()
-    for case in sorted(p for p in Path(sys.argv[1]).iterdir() if (p / "list.jsonl").exists()):
+    for case in cases(sys.argv[1]):
         s, labels = score(case), truth(case)
         print(f"{case.name}: {s['messages']} messages")
         table("truth", s["confusion"])
-        failed += bars(case.name, s)
+        failed += show_bars(case.name, s)
         print()
         for line in (case / "list.jsonl").open():
             v = json.loads(line)

@@ -5,12 +5,14 @@
 #   --corpus DIR     mail to make it of (default: samples)        --habits      the other habits of ./habits
 #   --bounce         Postfix bounces what is for unknown users    --sendmail    sendmail instead of Postfix
 #   --no-config      the program sees the queue alone             --keep DIR    leave everything there
-# The program is $QSURGEON. Exit status 1: a bar does not hold.
+#   --tap            print only a line for each bar, as the live tests do; leave the weights out
+# The program is $QSURGEON; $QS_LAB is another lab than tests/lab, which has no --bounce of its own. Exit status 1: a bar does not hold.
 . "$(dirname "$0")/../live/lib"
 [ "$(id -u)" = 0 ] || { echo "run.sh: needs root to run mail servers" >&2; exit 77; }
 : "${QSURGEON:?the program to measure}"
+lab=${QS_LAB:-$lab}
 
-scale=0.1 gen=$lab/stormlab seed='' corpus='' mta=postfix unknown='' config=yes keep=''
+scale=0.1 gen=$lab/stormlab seed='' corpus='' mta=postfix unknown='' config=yes keep='' tap=''
 while [ $# -gt 0 ]; do
     case $1 in
         --scale) scale=$2; shift ;;
@@ -21,6 +23,7 @@ while [ $# -gt 0 ]; do
         --sendmail) mta=sendmail ;;
         --no-config) config=no ;;
         --keep) keep=$2; shift ;;
+        --tap) tap=--tap ;;
         -*) sed -n '2,/^\./s/^# \{0,1\}//p' "$0" >&2; exit 64 ;;
         *) break ;;
     esac
@@ -52,7 +55,7 @@ for scenario in "$@"; do
     "$lab/stormlab" retouch "$case/out" "$queue" >&2
     [ $config = yes ] || settings=
     "$QSURGEON" --mta $mta --queue "$queue" ${settings:+--config "$settings"} list --json > "$case/list.jsonl"
-    "$QSURGEON" --mta $mta --queue "$queue" ${settings:+--config "$settings"} sql --json \
+    [ -n "$tap" ] || "$QSURGEON" --mta $mta --queue "$queue" ${settings:+--config "$settings"} sql --json \
         'SELECT queue_id, family, name, weight FROM evidence' > "$case/evidence.jsonl"
 done
-python3 "$live/report.py" "$dest"
+python3 "$live/report.py" "$dest" $tap
