@@ -34,6 +34,7 @@ struct qs_queue {
     size_t dir_count;
     size_t inferred;            /* directories looked into for want of a configuration */
     bool denied;                /* a file there could not be opened */
+    bool takes_runs;            /* a wildcard matches the directory in which operations keep what they have taken out */
     DIR *walk;                  /* of dirs[walked] */
     size_t walked;
     struct user *users;         /* by name; empty unless the queue is this host's own */
@@ -281,6 +282,7 @@ static enum qs_status add_group(struct qs_queue *queue, const char *group, const
     const char *below = slash != NULL ? talloc_strndup(scratch, path, (size_t)(slash - path)) : ".";
     const char *begin = slash != NULL ? slash + 1 : path;
     const char *prefix = talloc_strndup(scratch, begin, (size_t)(path + len - 1 - begin));
+    queue->takes_runs |= slash == NULL && prefix != NULL && qs_span_starts(QS_SPAN(".qsurgeon"), prefix);
     if (below != NULL && prefix != NULL)
         status = list_names(scratch, queue->base, below, prefix, &names, &count, err);
     if (status == QS_GONE)
@@ -512,6 +514,11 @@ int64_t sm_user_id(const struct qs_queue *queue, struct qs_span name)
 }
 
 /* --- the queue ---------------------------------------------------------------------------------------- */
+
+bool sm_takes_runs(const struct qs_queue *queue)
+{
+    return queue->takes_runs;
+}
 
 enum qs_status sm_open(TALLOC_CTX *parent, const struct qs_instance *instance, struct qs_queue **out,
                        struct qs_error *err)

@@ -81,6 +81,7 @@ bool sm_file_path(const struct qs_queue *queue, const struct qs_entry *e, char *
 bool sm_new_id(const struct qs_queue *queue, const char *old, uint64_t inode, unsigned attempt, char *to, size_t size);
 bool sm_new_place(const struct qs_queue *queue, const char *own, const char *name, const char *old, const char *id, char *to,
               size_t size);
+bool sm_takes_runs(const struct qs_queue *queue);   /* sendmail would take .qsurgeon for a queue directory */
 enum qs_lock_rule sm_lock_rule(const struct qs_queue *queue, const struct qs_entry *e);
 enum qs_status sm_owner(const struct qs_queue *queue, uid_t *uid, gid_t *gid,
                         struct qs_error *err) QS_MUST_CHECK;

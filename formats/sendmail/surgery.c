@@ -38,6 +38,9 @@ enum qs_lock_rule sm_lock_rule(const struct qs_queue *queue, const struct qs_ent
 enum qs_status sm_owner(const struct qs_queue *queue, uid_t *uid, gid_t *gid, struct qs_error *err)
 {
     struct stat st;
+    if (sm_takes_runs(queue))
+        return qs_fail(err, QS_CONFIG, "QueueDirectory %.200s/*: sendmail would take the quarantine, %.200s/.qsurgeon, for one of "
+                       "its queues; let it be %.200s/q* first", sm_root(queue), sm_root(queue), sm_root(queue));
     if (fstat(sm_base(queue), &st) != 0)
         return qs_fail_errno(err, errno, "the queue directory");
     bool root = st.st_uid == 0 || strcmp(sm_dir_at(queue, 0)->group, "mqueue") == 0;

@@ -1094,6 +1094,29 @@ static void groups(void **state)
     finish();
 }
 
+/* Where a wildcard matches .qsurgeon, nothing may be operated on. */
+static void wildcards_and_runs(void **state)
+{
+    static const struct { const char *pattern; bool may; } cases[] = {
+        {"q*", true}, {"*", false}, {".q*", false}, {".*", false}, {".qx*", true}, {"q1", true},
+    };
+    (void)state;
+    begin();
+    put_message("mq/q1/", "", "", "A1");
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        uid_t uid = 0;
+        gid_t gid = 0;
+        struct qs_error err;
+        char text[100];
+        (void)snprintf(text, sizeof text, "V10\nO QueueDirectory=%%s/mq/%s\n", cases[i].pattern);
+        struct qs_queue *queue = open_with(path_of("mq"), put_config("sendmail.cf", text));
+        assert_int_equal(sm_owner(queue, &uid, &gid, &err), cases[i].may ? QS_OK : QS_CONFIG);
+        talloc_free(queue);
+    }
+    finish();
+    talloc_free_children(root);
+}
+
 static void moving(void **state)
 {
     struct qs_entry e;
@@ -1527,7 +1550,7 @@ int main(void)
         cmocka_unit_test(ids),
         cmocka_unit_test(single),
         cmocka_unit_test(wildcards),
-        cmocka_unit_test(groups),
+        cmocka_unit_test(groups), cmocka_unit_test(wildcards_and_runs),
         cmocka_unit_test(moving),
         cmocka_unit_test(permissions),
         cmocka_unit_test(discovery),
