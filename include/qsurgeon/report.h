@@ -129,4 +129,9 @@ enum qs_status qs_report_doctor_text(FILE *out, const struct qs_instance *instan
 enum qs_status qs_report_doctor_json(FILE *out, const struct qs_instance *instance, const struct qs_flaw *flaws, size_t count,
                                      const struct qs_leftover *left, size_t left_count, struct qs_error *err) QS_MUST_CHECK;
 
+/* Mined rules, an object a cluster. */
+struct qs_mined;
+enum qs_status qs_report_mine_json(FILE *out, const struct qs_view *view, const struct qs_mined *mined,
+                                   struct qs_error *err) QS_MUST_CHECK;
+
 #endif

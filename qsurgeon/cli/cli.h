@@ -42,4 +42,7 @@ extern const struct qs_command qs_cmd_archives, qs_cmd_restore;
 /* A line on standard error that does not end the run. */
 void qs_complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* `rules mine`. */
+enum qs_status qs_rules_mine(struct qs_call *call, struct qs_error *err);
+
 #endif

@@ -43,19 +43,25 @@ static enum qs_status run(struct qs_call *call, struct qs_error *err)
         return make(call, QS_RULES_FOUND, err);
     for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++)
         if (strcmp(o->arguments[0], kinds[k].word) == 0)
-            return make(call, kinds[k].about, err);
-    return qs_fail(err, QS_USAGE, "rules %.60s: there are rules mx and rules door", o->arguments[0]);
+            return o->argument_count == 1 ? make(call, kinds[k].about, err)
+                                          : qs_fail(err, QS_USAGE, "rules %s: one word too many: %.60s", kinds[k].word,
+                                                    o->arguments[1]);
+    if (strcmp(o->arguments[0], "mine") == 0)
+        return qs_rules_mine(call, err);
+    return qs_fail(err, QS_USAGE, "rules %.60s: there are rules mx, rules door and rules mine", o->arguments[0]);
 }
 
 const struct qs_command qs_cmd_rules = {
     .name = "rules",
     .summary = "what stops it for good: lines for the mail server and the packet filter",
-    .arguments = "[mx|door]",
-    .most = 1,
+    .arguments = "[mx|door|mine]",
+    .most = SIZE_MAX,
     .selects = true,
     .asks_dns = true,
-    .options = QS_OPTION(QS_OPT_JSON),
+    .options = QS_OPTION(QS_OPT_JSON) | QS_OPTION(QS_OPT_TOP) | QS_OPTION(QS_OPT_FORMAT) | QS_OPTION(QS_OPT_TRAIN) |
+               QS_OPTION(QS_OPT_GOOD) | QS_OPTION(QS_OPT_ACTION) | QS_OPTION(QS_OPT_OUTPUT) | QS_OPTION(QS_OPT_REPLACE),
     .description = "Without a word: what this queue calls for. mx: against domains whose mail comes back to this host;\n"
-                   "door: to admit the site's trusted relays only. Nothing is installed. Asks DNS, unless --no-dns.\n",
+                   "door: to admit the site's trusted relays only. mine [C-NAME...]: filter rules made of the storm's\n"
+                   "own messages; the options below, but --json, are for it. Nothing is installed. All but mine ask DNS, unless --no-dns.\n",
     .run = run,
 };

@@ -91,6 +91,9 @@ static const struct option table[QS_OPTIONS] = {
     [QS_OPT_SITE] = {"site", 0, "FILE", WHERE, "what this host serves and trusts; /etc/qsurgeon.conf otherwise"},
     [QS_OPT_LIKE_GOOD] = {"like-good", 0, "DIR", WHERE, "raw messages, a file each: what resembles them is real"},
     [QS_OPT_LIKE_BAD] = {"like-bad", 0, "DIR", WHERE, "the same: what resembles them is storm, even alone"},
+    [QS_OPT_TRAIN] = {"train", 0, "PCT", OWN, "make rules of this share of a storm, by arrival; 30 otherwise"},
+    [QS_OPT_GOOD] = {"good", 0, "DIR", OWN, "real messages, beside those of the queue; several widen"},
+    [QS_OPT_ACTION] = {"action", 0, "WORD", OWN, "REJECT, HOLD or DISCARD"},
 };
 
 /* --- did you mean -------------------------------------------------------------------- */
@@ -477,6 +480,14 @@ static enum qs_status apply(struct parser *p, enum qs_option_id id, const char *
         return append(o, &o->like_good, &o->like_good_count, value, len);
     case QS_OPT_LIKE_BAD:
         return append(o, &o->like_bad, &o->like_bad_count, value, len);
+    case QS_OPT_TRAIN:
+        return qs_parse_double(qs_span_of(value), &o->train) && o->train > 0 && o->train <= 100
+            ? QS_OK : qs_fail(p->err, QS_USAGE, "--train %.60s is no share from 0 to 100", value);
+    case QS_OPT_GOOD:
+        return append(o, &o->good, &o->good_count, value, len);
+    case QS_OPT_ACTION:
+        return qs_mine_action_parse(qs_span_of(value), &o->action)
+            ? QS_OK : qs_fail(p->err, QS_USAGE, "--action %.60s: take REJECT, HOLD or DISCARD", value);
     }
     return QS_OK;
 }

@@ -6,6 +6,7 @@
 
 #include <stdio.h>
 
+#include "qsurgeon/mine.h"
 #include "qsurgeon/select.h"
 
 enum qs_option_id {
@@ -78,8 +79,11 @@ enum qs_option_id {
     QS_OPT_SITE,
     QS_OPT_LIKE_GOOD,
     QS_OPT_LIKE_BAD,
+    QS_OPT_TRAIN,
+    QS_OPT_GOOD,
+    QS_OPT_ACTION,
 };
-enum { QS_OPTIONS = QS_OPT_LIKE_BAD + 1 };
+enum { QS_OPTIONS = QS_OPT_ACTION + 1 };
 /* A set of options: more than 64 of them. */
 typedef unsigned __int128 qs_option_set;
 #define QS_OPTION(id) ((qs_option_set)1 << (id))
@@ -112,6 +116,9 @@ struct qs_options {
     const char *mmdb, *format, *prune;
     unsigned over;
     bool json, csv, ids, explain, problems, partial, raw, senders, schema, replace;
+    enum qs_mine_action action;
+    double train;                   /* per cent; 0: not given */
+    char **good; size_t good_count;
     char **arguments; size_t argument_count;
     char *line;                     /* the whole command line, quoted for a shell */
     char *program;                  /* this program and where it looks, quoted for a shell */

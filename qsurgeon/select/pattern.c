@@ -34,22 +34,23 @@ static int free_pattern(struct qs_pattern *pattern)
     return 0;
 }
 
-static pcre2_code *compile(const char *text, int *number, PCRE2_SIZE *place)
+enum { FOR_TEXT = PCRE2_CASELESS | PCRE2_UTF | PCRE2_UCP | PCRE2_MATCH_INVALID_UTF | PCRE2_NEVER_BACKSLASH_C };
+enum { FOR_BYTES = PCRE2_CASELESS | PCRE2_DOTALL | PCRE2_NEVER_UTF | PCRE2_NEVER_BACKSLASH_C };
+
+static pcre2_code *compile(const char *text, uint32_t options, int *number, PCRE2_SIZE *place)
 {
     pcre2_compile_context *context = pcre2_compile_context_create(NULL);
     if (context == NULL)
         return NULL;
     (void)pcre2_set_max_pattern_length(context, PATTERN_MAX);
-    pcre2_code *code = pcre2_compile((PCRE2_SPTR)text, PCRE2_ZERO_TERMINATED,
-                                     PCRE2_CASELESS | PCRE2_UTF | PCRE2_UCP | PCRE2_MATCH_INVALID_UTF |
-                                         PCRE2_NEVER_BACKSLASH_C,
-                                     number, place, context);
+    pcre2_code *code =
+        pcre2_compile((PCRE2_SPTR)text, PCRE2_ZERO_TERMINATED, options, number, place, context);
     pcre2_compile_context_free(context);
     return code;
 }
 
-enum qs_status qs_pattern_new(TALLOC_CTX *parent, const char *text, struct qs_pattern **out,
-                              struct qs_error *err)
+static enum qs_status make(TALLOC_CTX *parent, const char *text, uint32_t options, struct qs_pattern **out,
+                           struct qs_error *err)
 {
     int number = PCRE2_ERROR_NOMEMORY;
     PCRE2_SIZE place = 0;
@@ -60,7 +61,7 @@ enum qs_status qs_pattern_new(TALLOC_CTX *parent, const char *text, struct qs_pa
         return qs_fail(err, QS_NOMEM, "out of memory");
     talloc_set_destructor(pattern, free_pattern);
     pattern->text = talloc_strdup(pattern, text);
-    pattern->code = compile(text, &number, &place);
+    pattern->code = compile(text, options, &number, &place);
     if (pattern->code == NULL && number != PCRE2_ERROR_NOMEMORY) {
         PCRE2_UCHAR words[160] = {0};
         (void)pcre2_get_error_message(number, words, sizeof words);
@@ -84,6 +85,18 @@ enum qs_status qs_pattern_new(TALLOC_CTX *parent, const char *text, struct qs_pa
     }
     *out = pattern;
     return QS_OK;
+}
+
+enum qs_status qs_pattern_new(TALLOC_CTX *parent, const char *text, struct qs_pattern **out,
+                              struct qs_error *err)
+{
+    return make(parent, text, FOR_TEXT, out, err);
+}
+
+enum qs_status qs_pattern_new_raw(TALLOC_CTX *parent, const char *text, struct qs_pattern **out,
+                                  struct qs_error *err)
+{
+    return make(parent, text, FOR_BYTES, out, err);
 }
 
 enum qs_status qs_pattern_find(const struct qs_pattern *pattern, struct qs_span text, bool *found,
