@@ -23,7 +23,8 @@
 #include "qsurgeon/mail.h"
 #include "run.h"
 
-enum { BATCH = 2048, STAMP = sizeof "20261122-041530" };
+/* A batch costs a sync of the journal: where nothing has to be created for a message, it may be large. */
+enum { BATCH = 512, BATCH_OF_MOVES = 16384, STAMP = sizeof "20261122-041530" };
 
 /* One message of the batch between being described and being moved. */
 struct prepared {
@@ -278,11 +279,12 @@ static enum qs_status rest(struct run *run, uint32_t reached, struct qs_error *e
 
 static enum qs_status perform_plan(struct run *run, struct qs_error *err)
 {
-    const uint32_t stretch = run->how->rest && run->how->stretch && run->how->stretch < BATCH ? run->how->stretch : BATCH;
+    const uint32_t batch_size = run->format->moves_only & 1u << run->plan->action ? BATCH_OF_MOVES : BATCH;
+    const uint32_t stretch = run->how->rest && run->how->stretch && run->how->stretch < batch_size ? run->how->stretch : batch_size;
     enum qs_status status = run->plan->action == QS_ACT_REPAIR ? qs_repair_look(run, err) : QS_OK;
     for (uint32_t n = 0; status == QS_OK && n < run->plan->count;) {
         TALLOC_CTX *batch = talloc_new(NULL);
-        struct prepared *list = talloc_array(batch, struct prepared, BATCH);
+        struct prepared *list = talloc_array(batch, struct prepared, batch_size);
         uint32_t count = 0, moved = 0;
         if (!list)
             status = qs_fail(err, QS_NOMEM, "out of memory");

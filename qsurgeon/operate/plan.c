@@ -64,7 +64,7 @@ static bool fits(const struct qs_message *m, enum qs_action action)
 
 static bool guarded(const struct qs_view *view, uint32_t i, const struct qs_guard *guard, struct qs_plan *plan)
 {
-    if (!view->judgement)               /* named by ID, all of them wanted: see qs_session_named() */
+    if (!view->judgement)               /* named by ID, all of them wanted: see qs_session_open_list() */
         return false;
     uint8_t verdict = view->judgement->of[i].verdict;
     if (verdict == QS_LEGIT && !guard->include_legit) {

@@ -381,8 +381,10 @@ static enum qs_status by_text(struct work *w, const char *option, char *const *l
 static void by_mx(struct work *w)
 {
     const struct qs_scan *scan = w->view->scan;
+    if (w->s->mx == 0)
+        return;
     const struct qs_dns *dns = w->view->judgement->site->dns;
-    for (uint32_t i = 0; w->s->mx != 0 && i < scan->count; i++) {
+    for (uint32_t i = 0; i < scan->count; i++) {
         const struct qs_message *m = &scan->messages[i];
         bool waiting = false, all = true;
         for (uint32_t r = 0; w->marks[i] != 0 && all && r < m->recipient_count; r++) {
