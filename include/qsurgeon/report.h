@@ -83,6 +83,15 @@ enum qs_status qs_report_rules_text(FILE *out, const struct qs_rule *rules, size
                                     struct qs_error *err) QS_MUST_CHECK;
 enum qs_status qs_report_rules_json(FILE *out, const struct qs_rule *rules, size_t count, struct qs_error *err) QS_MUST_CHECK;
 
+/* Recipients that wait and do not exist. JSON: a line for each recipient that waits. */
+struct qs_list;
+struct qs_recipient_marks;
+enum qs_status qs_report_recipients_text(FILE *out, const struct qs_view *view, const struct qs_list *list,
+                                         const struct qs_recipient_marks *marks, const struct qs_style *style,
+                                         struct qs_error *err) QS_MUST_CHECK;
+enum qs_status qs_report_recipients_json(FILE *out, const struct qs_view *view, const uint8_t *selected,
+                                         const struct qs_list *list, struct qs_error *err) QS_MUST_CHECK;
+
 /* The rows of a query as they come from qs_sql: give qs_report_row as the sink and the object as its data,
  * then end it. `out` and `style` must outlive it. NULL: out of memory. */
 enum qs_rows_form { QS_ROWS_TEXT, QS_ROWS_JSON, QS_ROWS_CSV };

@@ -15,6 +15,8 @@ struct qs_call {
     const struct qs_options *options;
     struct qs_style style;
     FILE *out;
+    char **drop;                    /* what drop-recipients takes off, when --recipient does not say it */
+    size_t drop_count;
     bool left_out;                  /* some messages could not be had: exit code 2 */
     bool no_permission;             /* some files could not be read for want of a privilege: exit code 77 */
 };
@@ -31,7 +33,7 @@ struct qs_command {
     enum qs_status (*run)(struct qs_call *call, struct qs_error *err);
 };
 
-extern const struct qs_command qs_cmd_triage, qs_cmd_list, qs_cmd_show, qs_cmd_shape, qs_cmd_sources, qs_cmd_block,
+extern const struct qs_command qs_cmd_triage, qs_cmd_list, qs_cmd_show, qs_cmd_shape, qs_cmd_sources, qs_cmd_block, qs_cmd_recipients,
     qs_cmd_sql, qs_cmd_save;
 extern const struct qs_command qs_cmd_hold, qs_cmd_release, qs_cmd_purge, qs_cmd_archive, qs_cmd_defer, qs_cmd_expedite,
     qs_cmd_express, qs_cmd_requeue, qs_cmd_drop_recipients;

@@ -6,6 +6,7 @@
 
 #include "drip.h"
 #include "due.h"
+#include "known.h"
 #include "operating.h"
 #include "session.h"
 #include "sticky.h"
@@ -47,7 +48,7 @@ static enum qs_status operate(struct qs_call *call, enum qs_action action, struc
     struct qs_session *session = NULL;
     struct qs_plan *plan = NULL;
     char age[8];
-    if (qs_selection_all(o->selection) && !o->all && !o->due)
+    if (qs_selection_all(o->selection) && !o->all && !o->due && !o->unknown)
         return qs_fail(err, QS_USAGE, "%s needs a selection, such as --verdict storm,backscatter or --cluster C-...; --all is one",
                        o->command->name);
     if (o->keep && (o->no_archive || o->output))
@@ -63,6 +64,10 @@ static enum qs_status operate(struct qs_call *call, enum qs_action action, struc
     uint8_t *marks = status == QS_OK ? qs_operating_marks(call, session) : NULL;
     if (status == QS_OK && !marks)
         status = qs_fail(err, QS_NOMEM, "out of memory");
+    if (status == QS_OK && o->unknown) {
+        guard.unsure_named = true;
+        status = qs_known_narrow(call, session, marks, err);
+    }
     if (status == QS_OK && o->due) {
         int64_t next;
         guard.include_legit = guard.unsure_named = true;        /* whoever deferred them has chosen them */
@@ -151,5 +156,9 @@ const struct qs_command qs_cmd_requeue = {
 };
 const struct qs_command qs_cmd_drop_recipients = {
     .name = "drop-recipients", .summary = "take the recipients that match --recipient off their messages", .arguments = "",
-    .selects = true, .options = COMMON, .description = "The other recipients stay. No bounce is sent.\n", .run = run_drop,
+    .selects = true,
+    .options = COMMON | QS_OPTION(QS_OPT_UNKNOWN) | QS_OPTION(QS_OPT_LIST) | QS_OPTION(QS_OPT_PUBLIC_KEY),
+    .description = "The other recipients stay. No bounce is sent.\n"
+                   "--unknown takes those that do not exist, by the list imported last, or by --list and --public-key;\n"
+                   "of domains that the list does not cover it takes none.\n", .run = run_drop,
 };

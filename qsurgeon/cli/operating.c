@@ -309,8 +309,13 @@ static enum qs_status make_wish(struct qs_call *call, const struct qs_session *s
 static enum qs_status find_recipients(struct qs_call *call, const struct qs_session *session, const uint8_t *selected,
                                       struct qs_plan_wish *wish, struct qs_error *err)
 {
+    if (call->drop_count > 0) {
+        wish->drop = call->drop;
+        wish->drop_count = call->drop_count;
+        return QS_OK;
+    }
     if (call->options->selection->recipient_count == 0)
-        return qs_fail(err, QS_USAGE, "drop-recipients needs --recipient: those that match are taken off");
+        return qs_fail(err, QS_USAGE, "drop-recipients needs --recipient: those that match are taken off; or --unknown");
     enum qs_status status = qs_select_recipients(call->memory, &session->view, call->options->selection, selected,
                                                  &wish->drop, &wish->drop_count, err);
     return status == QS_OK && wish->drop_count == 0

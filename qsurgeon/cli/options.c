@@ -60,6 +60,12 @@ static const struct option table[QS_OPTIONS] = {
     [QS_OPT_RAW] = {"raw", 0, NULL, OWN, "header and body byte for byte; made safe on a terminal"},
     [QS_OPT_SENDERS] = {"senders", 0, NULL, OWN, "domains of senders instead of recipients"},
     [QS_OPT_SCHEMA] = {"schema", 0, NULL, OWN, "the tables and columns instead of a query"},
+    [QS_OPT_KEY] = {"key", 0, "FILE", OWN, "the secret key that signs"},
+    [QS_OPT_PUBLIC_KEY] = {"public-key", 0, "FILE", OWN, "the key that a list must be signed with"},
+    [QS_OPT_HASHED] = {"hashed", 0, NULL, OWN, "addresses as hashes that cannot be read off"},
+    [QS_OPT_MAX_SHRINK] = {"max-shrink", 0, "PCT", OWN, "refuse a list that has lost more; 10 otherwise"},
+    [QS_OPT_LIST] = {"list", 0, "FILE", OWN, "this list instead of the one imported last"},
+    [QS_OPT_UNKNOWN] = {"unknown", 0, NULL, OWN, "recipients that the list says do not exist"},
     [QS_OPT_LOG] = {"log", 0, "FILE", OWN, "also this mail log, plain or compressed; - is standard input"},
     [QS_OPT_MMDB] = {"mmdb", 0, "FILE", OWN, "a MaxMind database of autonomous systems"},
     [QS_OPT_OVER] = {"over", 0, "N", OWN, "sources with at least N bad messages and attempts; 20 otherwise"},
@@ -402,6 +408,22 @@ static enum qs_status apply(struct parser *p, enum qs_option_id id, const char *
     case QS_OPT_SCHEMA:
         o->schema = true;
         return QS_OK;
+    case QS_OPT_KEY:
+        return set_once(p, name, value, &o->key);
+    case QS_OPT_PUBLIC_KEY:
+        return set_once(p, name, value, &o->public_key);
+    case QS_OPT_HASHED:
+        o->hashed = true;
+        return QS_OK;
+    case QS_OPT_MAX_SHRINK:
+        if (!qs_parse_double(qs_span_of(value), &o->max_shrink) || o->max_shrink < 0 || o->max_shrink > 100)
+            return qs_fail(p->err, QS_USAGE, "--max-shrink %.60s is no share from 0 to 100", value);
+        return QS_OK;
+    case QS_OPT_LIST:
+        return set_once(p, name, value, &o->list);
+    case QS_OPT_UNKNOWN:
+        o->unknown = true;
+        return QS_OK;
     case QS_OPT_LOG:
         return append(o, &o->logs, &o->log_count, value, len);
     case QS_OPT_MMDB:
@@ -660,6 +682,7 @@ enum qs_status qs_options_parse(TALLOC_CTX *parent, int argc, char **argv, struc
 {
     struct qs_options *o = talloc_zero(parent, struct qs_options);
     if (o) {
+        o->max_shrink = -1;
         o->selection = qs_selection_new(o);
         o->program = qs_shell_word(o, argc > 0 ? argv[0] : "qsurgeon");
         o->selection_words = talloc_strdup(o, "");

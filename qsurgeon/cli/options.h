@@ -48,6 +48,12 @@ enum qs_option_id {
     QS_OPT_RAW,
     QS_OPT_SENDERS,
     QS_OPT_SCHEMA,
+    QS_OPT_KEY,
+    QS_OPT_PUBLIC_KEY,
+    QS_OPT_HASHED,
+    QS_OPT_MAX_SHRINK,
+    QS_OPT_LIST,
+    QS_OPT_UNKNOWN,
     QS_OPT_LOG,
     QS_OPT_MMDB,
     QS_OPT_OVER,
@@ -113,7 +119,9 @@ struct qs_options {
     unsigned drip;                  /* messages a minute; 0: not given */
     bool due;
     char **logs; size_t log_count;
-    const char *mmdb, *format, *prune;
+    const char *mmdb, *format, *prune, *key, *public_key, *list;
+    bool hashed, unknown;
+    double max_shrink;              /* per cent; negative: not given */
     unsigned over;
     bool json, csv, ids, explain, problems, partial, raw, senders, schema, replace;
     enum qs_mine_action action;
