@@ -260,7 +260,7 @@ static enum qs_status run(struct qs_call *call, struct qs_error *err)
 const struct qs_command qs_cmd_recipients = {
     .name = "recipients",
     .summary = "tell a backup which recipients exist, and find those that do not",
-    .arguments = "export|import|check|keygen [FILE]",
+    .arguments = "WORD [FILE]",
     .least = 1,
     .most = 2,
     .selects = true,
