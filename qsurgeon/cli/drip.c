@@ -27,7 +27,7 @@ struct drip {
     uint32_t tried, left_queue, deferred;
     bool window[DRIP_WINDOW];       /* deferred again? of the last ones tried */
     double begin;
-    bool climbed;
+    bool climbed, told;             /* told: that it waits for the server */
 };
 
 static double seconds_now(void)
@@ -111,6 +111,9 @@ static bool on_rest(void *data, const struct qs_run_result *so_far, uint32_t rea
             return false;
         if (left <= 0 && waiting <= ahead)
             return true;
+        if (left <= 0 && !d->told)
+            qs_complain("waiting until the mail server has tried what was released: %u messages are due", (unsigned)waiting);
+        d->told |= left <= 0;
         (void)poll(NULL, 0, left > 0 && left < POLL_MS / 1e3 ? (int)(left * 1e3) + 1 : POLL_MS);
     }
 }

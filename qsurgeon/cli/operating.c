@@ -212,8 +212,9 @@ bool qs_operating_stopped(void)
     return asked_to_stop;
 }
 
-/* Where the MTA had the messages in its hands already, their places there are not free yet. */
-static void tell_of_active(struct qs_call *call, const struct qs_plan *plan)
+/* What the MTA does next, where that is not at once: messages that it had in its hands keep their places there; a queue run has
+ * to begin. */
+static void tell_of_server(struct qs_call *call, const struct qs_plan *plan)
 {
     uint32_t active = 0;
     for (uint32_t i = 0; i < plan->count; i++)
@@ -221,6 +222,8 @@ static void tell_of_active(struct qs_call *call, const struct qs_plan *plan)
     if (active && strcmp(plan->mta, "postfix") == 0 && (plan->action == QS_ACT_HOLD || plan->action == QS_ACT_PURGE))
         fprintf(call->out, "%" PRIu32 " of them were in Postfix's active queue: it frees their places as it comes to them, or all "
                 "at once by `postfix reload`\n", active);
+    if (strcmp(plan->mta, "sendmail") == 0 && plan->action == QS_ACT_EXPEDITE)
+        fputs("They are first in sendmail's next queue run; `sendmail -q` begins one\n", call->out);
 }
 
 enum qs_status qs_operating_perform(struct qs_call *call, const struct qs_plan *plan, struct qs_operating *with,
@@ -247,7 +250,7 @@ enum qs_status qs_operating_perform(struct qs_call *call, const struct qs_plan *
     if (result && result->run[0]) {
         status = qs_operating_report(call, result, verbs[plan->action], applied == QS_OK ? err : NULL);
         if (!call->options->json && applied == QS_OK && result->count[QS_DONE])
-            tell_of_active(call, plan);
+            tell_of_server(call, plan);
         if (!call->options->json && applied == QS_OK && result->count[QS_DONE] && plan->after != QS_AFTER_UNLINK)
             fprintf(call->out, "To undo it: %s undo %s\n", call->options->program, result->run);
     }
