@@ -68,12 +68,29 @@ if run sources --log "$work/nothing" 2> /dev/null; then not_ok "a missing log is
 head -c 300 "$work/log.xz" > "$work/cut.xz"
 same "a damaged log is an error" "$(run sources --log "$work/cut.xz" > /dev/null 2>&1 || echo $?)" 65
 
+python3 "$live/mmdb.py" "$work/asn.mmdb" 192.0.2.0/24=64500=Example\ Networks 2001:db8::/32=64501=Example\ Six
+run sources --json --log "$work/log" --mmdb "$work/asn.mmdb" > "$work/sources" 2> "$work/why" && mmdb=yes || mmdb=no
+if [ $mmdb = no ] && grep -q 'built without libmaxminddb' "$work/why"; then skip "sources: autonomous systems" "$(cat "$work/why")"; else
+    same "sources: autonomous systems" "$(python3 -c 'import json, sys
+for s in map(json.loads, sys.stdin):
+    if s["kind"] == "asn":
+        print(s["source"], s["name"], s["log"]["unknown"], end=";")' < "$work/sources")" \
+        "AS64500 Example Networks $((tries + 26));AS64501 Example Six 30;"
+    head -c 400 "$work/asn.mmdb" > "$work/cut.mmdb"
+    same "a damaged database is an error" "$(run sources --mmdb "$work/cut.mmdb" > /dev/null 2>&1 || echo $?)" 65
+fi
+
 block() { run block --over 20 --for 4h --log "$work/log" "$@"; }
 block > "$work/plain" 2> "$work/said"
 same "blocked are bad strangers alone" "$(grep -v '^#' "$work/plain" | tr '\n' ' ')" "192.0.2.9 203.0.113.0/24 2001:db8:1:2::/64 "
 if grep -q 'spared 192.0.2.200: sent real mail' "$work/said" && grep -q '# spared 192.0.2.200' "$work/plain"; then
     ok "who sent real mail is spared, and it is said"; else not_ok "who sent real mail is spared, and it is said"; fi
 check "our networks are spared" grep -q 'spared 198.51.100.70: in the networks' "$work/said"
+
+printf '[site]\ntrusted_relays = 192.0.2.9\n' > "$work/site.conf"
+block --site "$work/site.conf" > "$work/trusting" 2> "$work/said"
+check "a trusted relay is spared" grep -q 'spared 192.0.2.9: a trusted relay' "$work/said"
+same "and not blocked" "$(grep -c '^192.0.2.9' "$work/trusting" || true)" 0
 
 block --format postfix-cidr --output "$work/cidr" > /dev/null 2>&1
 same "postmap finds the address" "$(postmap -q 192.0.2.9 "cidr:$work/cidr" | cut -d ' ' -f 1)" REJECT
