@@ -3,7 +3,7 @@
  * quoted already, and in the name of a field, which is printable ASCII without a colon.
  *
  * header_checks(5), pcre_table(5), regexp_table(5); sendmail's cf/README (regex maps, header checks); Mail::SpamAssassin::Conf;
- * Rspamd's regexp module; RFC 5228, 5173, 5429 and draft-ietf-sieve-regex. */
+ * Rspamd's regexp module; RFC 5228, 5173, 5429 (reject, for ereject is not widely known) and draft-ietf-sieve-regex. */
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -321,7 +321,8 @@ static void say_rspamd_rule(struct writer *w, const struct qs_mined_rule *rule)
 {
     say(w, "config['regexp']['");
     say_name(w, rule->name);
-    say(w, "'] = {\n  re = [==[%s%s/%s/i%s]==],\n  score = %s,\n  group = 'qsurgeon',\n  description = 'mined from storm %s',\n}\n",
+    say(w, "'] = {\n  re = [==[%s%s/%s/i%s]==],\n  score = %s,\n  group = 'qsurgeon',\n"
+           "  description = 'mined from storm %s',\n}\n",
         rule->field ? rule->field : "", rule->field ? "=" : "", rule->pattern, rule->field ? "{raw_header}" : "{body}",
         w->action == QS_MINE_HOLD ? "4.0" : "15.0", rule->name);
 }
@@ -330,7 +331,7 @@ static void say_sieve_action(struct writer *w, const char *name)
 {
     switch (w->action) {
     case QS_MINE_REJECT:
-        say(w, "ereject \"Message refused, pattern %s\"", name);
+        say(w, "reject \"Message refused, pattern %s\"", name);
         return;
     case QS_MINE_HOLD:
         say(w, "fileinto \"Quarantine\"");
@@ -357,7 +358,7 @@ static const char *sieve_extension(enum qs_mine_action action)
 {
     switch (action) {
     case QS_MINE_REJECT:
-        return ", \"ereject\"";
+        return ", \"reject\"";
     case QS_MINE_HOLD:
         return ", \"fileinto\"";
     case QS_MINE_DISCARD:
@@ -392,6 +393,8 @@ enum qs_status qs_mine_write(struct qs_buffer *to, const struct qs_view *view, c
         break;
     case QS_MINE_SIEVE:
         say_head(&w, "#", "A Sieve script");
+        if (action == QS_MINE_REJECT)
+            say(&w, "# reject may write to the sender, whom storms forge: better --action DISCARD or HOLD.\n");
         say(&w, "require [\"body\", \"regex\"%s];\n", sieve_extension(action));
         say_rules(&w, "#", say_sieve_rule);
         break;

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""rules_door.py OUT PORT: hands later storm messages and legitimate ones to the Postfix on PORT, which has the mined rules, and
+"""rules_door.py CASE PORT: hands later storm messages and legitimate ones to the Postfix on PORT, which has the mined rules, and
 says whether it refused what postmap matched, with their text, and took all legitimate mail."""
 import collections
 import json
@@ -10,7 +10,8 @@ import sys
 
 from result import report
 
-OUT, PORT = pathlib.Path(sys.argv[1]), int(sys.argv[2])
+CASE, PORT = pathlib.Path(sys.argv[1]), int(sys.argv[2])
+OUT = CASE / "out"
 EACH = 15                       # messages of each campaign and of legitimate mail
 
 
@@ -28,7 +29,7 @@ def answer(envelope):
 
 def main():
     envelopes = {m["n"]: m for m in map(json.loads, open(OUT / "envelopes.jsonl"))}
-    matched = set(json.load(open(OUT / "tables" / "matched.json")))
+    matched = set(json.load(open(CASE / "tables" / "matched.json")))
     groups = collections.defaultdict(list)
     for m in map(json.loads, open(OUT / "truth.jsonl")):
         if m["label"] == "legit" or (m["label"] == "storm" and m["n"] in matched):
