@@ -19,9 +19,8 @@ import time
 MTA, QUEUE, CONFIG, STATE, LOG, COUNT, KILLS, INJECT, FLUSH = sys.argv[1:]
 COUNT, KILLS = int(COUNT), int(KILLS)
 BASE = [os.environ["QSURGEON"], "--mta", MTA, "--queue", QUEUE, *(["--config", CONFIG] if CONFIG else []), "--state", STATE]
-# the server can deliver nothing before the last kill: LOG.closed is there
-CLOSED = os.path.exists(LOG + ".closed")
 LONGEST = 3600 if os.environ.get("QS_FULL") == "1" else 600
+# while LOG.closed is there, the server can deliver nothing
 SEED = int(os.environ.get("QS_SEED") or random.randrange(1 << 30))
 random.seed(SEED)
 OPERATIONS = [["hold"], ["hold"], ["release"], ["expedite"], ["purge"], ["purge", "--keep"]] + (
@@ -127,8 +126,11 @@ def main():
         here = messages()
         if not here and injector.poll() is not None:
             break
+        if injector.poll() is not None and kills < KILLS and not os.path.exists(LOG + ".closed"):
+            with open(LOG + ".closed", "x", encoding="ascii"):
+                pass                    # what is left stays until the last kill
         words = random.choice(OPERATIONS)
-        share = 0.01 if CLOSED and words == ["purge"] else random.choice((0.05, 0.3, 0.8))      # they must last
+        share = 0.01 if os.path.exists(LOG + ".closed") and words == ["purge"] else random.choice((0.05, 0.3, 0.8))      # they must last
         ids = [m["queue_id"] for m in here if random.random() < share]
         command = [*words, "--id", "-", "--include-legit", "--commit"]
         if kills < KILLS and random.random() < 0.75:
@@ -148,7 +150,7 @@ def main():
             flush = subprocess.Popen(["sh", "-c", FLUSH], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         if time.time() - began > LONGEST:
             break
-    if CLOSED:
+    if os.path.exists(LOG + ".closed"):
         os.unlink(LOG + ".closed")
     print(f"# seed {SEED}: {rounds} rounds in {time.time() - began:.0f} s, {kills} killed: {dict(sorted(outcomes.items()))}")
     injector.wait()
