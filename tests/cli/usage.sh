@@ -37,6 +37,9 @@ wrong "" --queue "$queue" list --cluster C-nobody
 wrong "" --queue "$queue" list --where 'nonsense ('
 wrong "" --queue "$queue" sql 'DROP TABLE messages'
 wrong "" --mta exim --queue "$queue" triage
+wrong "--queue takes no value" doctor --queue=deferred
+wrong "doctor: one word too many" doctor --queue deferred
+wrong "--queue needs a value" list --queue
 
 expect 0 "help" help
 has "help lists the commands" "$out" "sources"
@@ -73,6 +76,9 @@ expect 0 "options behind the command" list --ids --queue "$queue" --verdict=stor
 same "their place makes no difference" "$before" "$out"
 expect 0 "a queue's name behind the command" --queue "$queue" list --ids --queue hold
 same "a queue's name selects" "$out" ""
+expect 0 "--queue is a check behind doctor" --queue "$queue" --state "$work/state" doctor --queue
+has "--queue is a check behind doctor" "$out" "$queue"
+expect 0 "doctor without an option" --queue "$queue" --state "$work/state" doctor
 expect 0 "no command is triage" --queue "$queue"
 has "no command is triage" "$out" "messages are storm"
 expect 2 "an unknown message is named" --queue "$queue" show 0000000
