@@ -63,6 +63,7 @@ class Surgery:
         _, seconds, processor, _ = figures.read_text().split()
         if name:
             self.took.setdefault(name, []).append((float(seconds), float(processor)))
+            say(f"{name}: {float(seconds):.2f} s, processor {float(processor):.2f} s")
 
     def held(self):
         return sum(1 for _ in os.scandir(self.spool / "hold"))
