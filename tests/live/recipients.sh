@@ -107,6 +107,17 @@ cp "$work/list2" "$work/small"
 primary export --key "$work/key" --output "$work/small" > /dev/null 2>&1
 refused "with too few recipients" 65 "$work/small"
 refused "where no table can be made" 64 "$work/small" --max-shrink 90 --format nothing
+mkdir "$work/fake"
+for how in 'exit 1' 'echo half > "${1#*:}.db"; exit 1' 'echo half > "${1#*:}.db"; kill -9 $$' 'exec /usr/sbin/postmap "hash:$EMPTY"'; do
+    printf '#!/bin/sh\n[ "$1" != -q ] || exec /usr/sbin/postmap "$@"\n[ "$1" != -c ] || shift 2\n%s\n' "$how" > "$work/fake/postmap"
+    chmod 755 "$work/fake/postmap"
+    : > "$work/empty"
+    name="where postmap does: $how" real=$PATH
+    PATH=$work/fake:$PATH EMPTY=$work/empty
+    export EMPTY
+    refused "$name" 78 "$work/small" --max-shrink 90
+    PATH=$real
+done
 mv "$table" "$work/elsewhere"
 ln -s "$work/elsewhere" "$table.qsurgeon"
 refused "where a symbolic link lies in the way" 64 "$work/small" --max-shrink 90
@@ -138,3 +149,12 @@ backup drop-recipients --unknown --include-legit --commit > "$work/said"
 same "drop-recipients --unknown leaves who exists" "$(waiting)" \
     "anyone@all.example joe+list@here.example joe+x@here.example joe@here.example joe@here.example joe@here.example x@all.example"
 same "and no bounce is made" "$(find "$work/backup/spool/bounce" -type f | wc -l)" 0
+
+# a hashed list is kept for check alone
+backup recipients import "$work/hashed" --max-shrink 100 --public-key "$work/key.pub" > /dev/null 2>&1 || true
+primary export --key "$work/key" --hashed > "$work/hashed2" 2> /dev/null
+same "a hashed list is imported without a table" "$(backup recipients import "$work/hashed2" --public-key "$work/key.pub" |
+    sed 's/, serial.*//')" "7 recipients of 4 domains"
+check "and checked with" grep -q '^0 recipients of 7' <<TEXT
+$(backup recipients check)
+TEXT
