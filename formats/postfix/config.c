@@ -567,6 +567,20 @@ static enum qs_status add_item(TALLOC_CTX *scratch, struct name_list *to, const 
     return add_name(to, item, err);
 }
 
+/* An empty table of recipients takes them all (postconf(5)), unless the next host is asked first. */
+static void learn_recipients(struct qs_span printed, struct qs_site *site)
+{
+    struct qs_span checks = parameter(printed, "smtpd_recipient_restrictions"), item;
+    bool asks = false;
+    bool listed = !qs_span_is(parameter(printed, "smtpd_reject_unlisted_recipient"), "no");
+    while (next_item(&checks, &item)) {
+        asks |= qs_span_is(item, "reject_unverified_recipient");
+        listed |= qs_span_is(item, "reject_unlisted_recipient");
+    }
+    site->takes_any_relayed |= !asks && (!listed || !parameter(printed, "relay_recipient_maps").len);
+    site->takes_any_local |= !asks && (!listed || !parameter(printed, "local_recipient_maps").len);
+}
+
 enum qs_status pf_site(const struct qs_instance *instance, struct qs_site *site, struct qs_error *err)
 {
     const struct {
@@ -588,7 +602,8 @@ enum qs_status pf_site(const struct qs_instance *instance, struct qs_site *site,
     const char *postconf = find_program(scratch, "postconf"), *postmap = find_program(scratch, "postmap");
     const char *argv[] = {postconf, "-c", instance->config, "-x", "myhostname", "mydestination",
                           "virtual_alias_domains", "virtual_mailbox_domains", "relay_domains", "mynetworks",
-                          NULL};
+                          "relay_recipient_maps", "local_recipient_maps", "smtpd_reject_unlisted_recipient",
+                          "smtpd_recipient_restrictions", NULL};
     enum qs_status status = postconf != NULL ? run(scratch, argv, &printed, err) : QS_CONFIG;
     if (status != QS_OK) {
         status = status == QS_NOMEM ? status : QS_OK;
@@ -600,6 +615,7 @@ enum qs_status pf_site(const struct qs_instance *instance, struct qs_site *site,
         if (site->hostname == NULL)
             status = qs_fail(err, QS_NOMEM, "out of memory");
     }
+    learn_recipients(printed, site);
     for (size_t i = 0; i < sizeof lists / sizeof *lists && status == QS_OK; i++) {
         struct name_list to = lists[i].to;
         struct qs_span value = parameter(printed, lists[i].parameter);

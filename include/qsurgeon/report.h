@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "qsurgeon/role.h"
 #include "qsurgeon/rules.h"
 #include "qsurgeon/select.h"
 
@@ -79,6 +80,9 @@ enum qs_status qs_report_sources_text(FILE *out, const struct qs_sources *source
                                       struct qs_error *err) QS_MUST_CHECK;
 enum qs_status qs_report_sources_json(FILE *out, const struct qs_sources *sources, struct qs_error *err) QS_MUST_CHECK;
 
+enum qs_status qs_report_roles_text(FILE *out, const struct qs_served *list, size_t count, const struct qs_style *style,
+                                    struct qs_error *err) QS_MUST_CHECK;
+enum qs_status qs_report_roles_json(FILE *out, const struct qs_served *list, size_t count, struct qs_error *err) QS_MUST_CHECK;
 enum qs_status qs_report_rules_text(FILE *out, const struct qs_rule *rules, size_t count, const struct qs_style *style,
                                     struct qs_error *err) QS_MUST_CHECK;
 enum qs_status qs_report_rules_json(FILE *out, const struct qs_rule *rules, size_t count, struct qs_error *err) QS_MUST_CHECK;

@@ -3,6 +3,7 @@
 #ifndef QSURGEON_SITE_H
 #define QSURGEON_SITE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <talloc.h>
 
@@ -20,6 +21,8 @@ struct qs_site {
     size_t relay_count;
     char **networks;            /* trusted clients, CIDR (mynetworks) */
     size_t network_count;
+    bool takes_any_relayed;     /* the MTA takes recipients of relay domains, or of local ones, whether they exist or not; */
+    bool takes_any_local;       /* false also where that cannot be read */
     /* from the site file alone */
     char **trusted_relays;      /* CIDR: the filters and primaries that mail for us must come through */
     size_t trusted_relay_count;

@@ -41,6 +41,9 @@ extern const struct qs_command qs_cmd_commit, qs_cmd_undo, qs_cmd_resume, qs_cmd
 extern const struct qs_command qs_cmd_rules;
 extern const struct qs_command qs_cmd_archives, qs_cmd_restore;
 
+/* doctor --dns: which role this host has for each domain that it serves. */
+enum qs_status qs_doctor_dns(struct qs_call *call, struct qs_error *err) QS_MUST_CHECK;
+
 /* A line on standard error that does not end the run. */
 void qs_complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

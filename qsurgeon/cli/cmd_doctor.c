@@ -85,17 +85,19 @@ static enum qs_status check_queue(struct qs_call *call, struct qs_error *err)
 static enum qs_status run_doctor(struct qs_call *call, struct qs_error *err)
 {
     const struct qs_options *o = call->options;
-    bool named = o->check_queue;            /* or another check's option */
-    return o->check_queue || !named ? check_queue(call, err) : QS_OK;
+    bool named = o->check_queue || o->dns;  /* or another check's option */
+    enum qs_status status = o->check_queue || !named ? check_queue(call, err) : QS_OK;
+    return status == QS_OK && o->dns ? qs_doctor_dns(call, err) : status;
 }
 
 const struct qs_command qs_cmd_doctor = {
-    .name = "doctor", .summary = "look for what is wrong with the queue's own files", .arguments = "",
+    .name = "doctor", .summary = "look for what is wrong with the queue's own files, or with this host in DNS", .arguments = "",
     .options = QS_OPTION(QS_OPT_CHECK_QUEUE) | QS_OPTION(QS_OPT_COMMIT) | QS_OPTION(QS_OPT_PLAN) | QS_OPTION(QS_OPT_MAX) |
                QS_OPTION(QS_OPT_TOP) | QS_OPTION(QS_OPT_JSON),
     .description = "--queue: orphaned logs, data files and transcripts, stale temporary files, names that do not match\n"
                    "their inode, wrong hash directories, owners and modes, lost messages, unfinished runs. With --commit\n"
                    "orphans and stale files go into the quarantine and misnamed ones get their right name; `undo` reverses it.\n"
+                   "--dns: which role this host has in the MX set of each domain that it serves, and what is wrong with it.\n"
                    "Without an option: every check that needs no network.\n",
     .run = run_doctor,
 };

@@ -137,7 +137,38 @@ static enum qs_status read_site_file(const struct qs_options *options, struct qs
     return status;
 }
 
-/* Where the mail would go, when somebody wants to know. What is not answered is unknown, and said. */
+enum qs_status qs_session_site(struct qs_call *call, struct qs_site *site, struct qs_error *err)
+{
+    const struct qs_options *options = call->options;
+    const struct qs_place place = {options->queue_dir, options->config};
+    struct qs_instance **list = NULL;
+    size_t count = 0;
+    enum qs_status status = qs_format_discover(call->memory, options->mta, &place, &list, &count, err);
+    for (size_t i = 0; status == QS_OK && i < count; i++)
+        status = list[i]->format->site(list[i], site, err);
+    return status == QS_OK ? read_site_file(options, site, err) : status;
+}
+
+/* What is not answered is unknown, and said. */
+static void tell_silence(const struct qs_dns *dns)
+{
+    if (dns->late || dns->failed)
+        qs_complain("DNS: of %zu domains %zu were not answered in %d seconds, %zu by an error: what they are is not known",
+                    dns->count, dns->late, DNS_TIME / 1000, dns->failed);
+}
+
+enum qs_status qs_session_dns(struct qs_call *call, const struct qs_site *site, char *const *domain, size_t count,
+                              struct qs_dns **dns, struct qs_error *err)
+{
+    const struct qs_dns_options how = {.server = call->options->dns_server, .clock = qs_milliseconds, .limit = DNS_TIME,
+                                       .site = site, .served_too = true};
+    enum qs_status status = qs_dns_ask(call->memory, &how, domain, count, dns, err);
+    if (status == QS_OK)
+        tell_silence(*dns);
+    return status;
+}
+
+/* Where the mail would go, when somebody wants to know. */
 static enum qs_status ask_dns(struct qs_call *call, const struct qs_session *session, struct qs_site *site,
                               struct qs_error *err)
 {
@@ -151,9 +182,7 @@ static enum qs_status ask_dns(struct qs_call *call, const struct qs_session *ses
     if (status != QS_OK)
         return status;
     site->dns = dns;
-    if (dns->late || dns->failed)
-        qs_complain("DNS: of %zu domains %zu were not answered in %d seconds, %zu by an error: what they are is not known",
-                    dns->count, dns->late, DNS_TIME / 1000, dns->failed);
+    tell_silence(dns);
     return QS_OK;
 }
 

@@ -20,6 +20,12 @@ typedef enum qs_status (*qs_picture)(struct qs_call *call, void *data, const str
 enum qs_status qs_session_open(struct qs_call *call, bool detail, qs_picture picture, void *data,
                                struct qs_session **out, struct qs_error *err) QS_MUST_CHECK;
 
+/* What the mail servers in view and the site file say of this host, without reading a queue. */
+enum qs_status qs_session_site(struct qs_call *call, struct qs_site *site, struct qs_error *err) QS_MUST_CHECK;
+/* Asks DNS about these domains, served here or not, within the time that a run has for that. */
+enum qs_status qs_session_dns(struct qs_call *call, const struct qs_site *site, char *const *domain, size_t count,
+                              struct qs_dns **dns, struct qs_error *err) QS_MUST_CHECK;
+
 /* Of a clock that never goes back. */
 int64_t qs_milliseconds(void);
 

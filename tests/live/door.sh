@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+# door.sh: the back door of a secondary MX. Mail that came around the filter is marked, doctor --dns knows what this host is
+# for each domain, and with the rules that were printed a real Postfix takes mail from the filter only.
+. "$(dirname "$0")/lib"
+need_root door
+command -v unbound > /dev/null || { skip door "unbound is not installed"; exit 0; }
+in_private_network door
+ip addr add 192.0.2.40/32 dev lo        # this host's own address
+
+"$lab/mta-dns" "$work/dns" 53 start \
+    --data 'first.example. MX 10 mx.site.example.' --data 'first.example. MX 10 other.good.example.' \
+    --data 'backup1.example. MX 10 mx.good.example.' --data 'backup1.example. MX 20 mx.site.example.' \
+    --data 'byaddress.example. MX 5 host.byaddress.example.' --data 'host.byaddress.example. A 192.0.2.40' \
+    --data 'filtered.example. MX 10 filter.example.' --data 'filter.example. A 198.51.100.7' \
+    --data 'gone.example. MX 10 mx.good.example.' --data 'mine.example. MX 10 mx.loop.example.' \
+    --data 'other.good.example. A 192.0.2.99' --data 'mx.site.example. A 192.0.2.40'
+at_end="$lab/mta-dns $work/dns 53 stop; $at_end"
+postfix_start "$work/pf" --set 'relay_domains=backup1.example, silent.example' --set 'inet_interfaces=all' \
+    --set 'mydestination=$myhostname, localhost, first.example, byaddress.example, filtered.example, gone.example, mine.example' \
+    --set 'mynetworks=127.0.0.0/8'
+cat > "$work/site.conf" <<'TEXT'
+[site]
+trusted_relays = 198.51.100.7
+TEXT
+run() { timeout 100 "$QSURGEON" --mta postfix --queue "$work/pf/spool" --config "$work/pf/etc" --site "$work/site.conf" "$@"; }
+
+# --- doctor --dns
+run doctor --dns --json > "$work/roles" 2> "$work/said"
+roles=$(python3 -c 'import json, sys
+r = {d["domain"].split(".")[0]: d for d in map(json.loads, open(sys.argv[1]))}
+print(" ".join(n + "=" + r[n]["role"] for n in ("first", "backup1", "byaddress", "filtered", "gone", "silent")))
+assert r["backup1"]["relayed"] and "takes recipients that the primary does not know" in r["backup1"]["warning"]
+assert r["mine"]["mx"] == "loopback" and "loopback" in r["mine"]["warning"]
+assert "back door" in r["gone"]["warning"]' "$work/roles" 2>&1) || true
+want='first=primary backup1=secondary byaddress=primary filtered=behind gone=not listed silent=unknown'
+check "doctor --dns tells the roles and what is wrong" [ "$roles" = "$want" ]
+run doctor --dns > "$work/text" 2> /dev/null
+check "and as a table" grep -q 'backup1.example *relayed *secondary' "$work/text"
+postconf -c "$work/pf/etc" -e 'relay_recipient_maps = static:known'
+run doctor --dns --json 2> /dev/null > "$work/roles"
+check "a secondary that knows the recipients is no danger" python3 -c 'import json, sys
+for d in map(json.loads, open(sys.argv[1])):
+    assert d["domain"] != "backup1.example" or d["warning"] is None, d' "$work/roles"
+
+# --- marks
+# the filter, its neighbour, a stranger
+for address in 198.51.100.7 198.51.100.8 203.0.113.77; do ip addr add "$address/32" dev lo; done
+cat > "$work/send.py" <<'PYTHON'
+import smtplib
+import sys
+for client, to in (("198.51.100.7", "through@first.example"), ("203.0.113.77", "around@first.example"),
+                   ("198.51.100.8", "neighbour@first.example"), ("203.0.113.77", "root@mx.site.example"),
+                   ("127.0.0.1", "inside@first.example")):
+    with smtplib.SMTP("127.0.0.1", int(sys.argv[1]), source_address=(client, 0), timeout=60) as s:
+        s.sendmail("ann@elsewhere.example", [to], f"Subject: {to}\n\nHello.\n")
+PYTHON
+python3 "$work/send.py" "$port"
+run list --json > "$work/list"
+marks=$(python3 -c 'import json, sys
+m = {r["subject"].split("@")[0]: "+".join(r["marks"]) for r in map(json.loads, open(sys.argv[1]))}
+print(" ".join(f"{k}={m[k]}" for k in sorted(m)))' "$work/list")
+want='around=bypass inside= neighbour=bypass root=bypass+host-name through='
+check "what came around the filter is marked" [ "$marks" = "$want" ]
+count=$(run list --ids --where "marks LIKE '%bypass%'" | wc -l)
+check "and can be selected" [ "$count" = 3 ]
+
+# --- rules
+status=0
+timeout 100 "$QSURGEON" --mta postfix --queue "$work/pf/spool" --config "$work/pf/etc" rules door --no-dns > /dev/null 2>&1 || status=$?
+check "without a filter there is no rule for a door" [ $status = 64 ]
+run rules --no-dns --json > "$work/rules"
+check "the queue calls for the door alone" [ "$(grep -o '"rule":"[a-z-]*"' "$work/rules" | tr '\n' ' ')" = '"rule":"door-postfix" "rule":"door-nft" ' ]
+grep door-postfix "$work/rules" > "$work/postfix-rules"
+check "Postfix understands it" install_rules "$work/postfix-rules"
+sleep 1         # reload is not waited for
+answers() { # answers NAME PATTERN CLIENT
+    said=$(python3 "$live/say.py" "$port" ann@elsewhere.example bob@first.example "$3" 2>&1 | tail -n 1)
+    case $said in
+        $2) ok "$1" ;;
+        *) not_ok "$1" "$said" ;;
+    esac
+}
+answers "the filter comes in" '250 *' 198.51.100.7
+answers "our own network comes in" '250 *' 127.0.0.1
+answers "a stranger is told to try elsewhere" '450 4.7.1 *filter only*' 203.0.113.77
+answers "and so is the filter's neighbour" '450 4.7.1 *filter only*' 198.51.100.8
+
+python3 -c 'import json, sys
+for r in map(json.loads, open(sys.argv[1])):
+    if r["rule"] == "door-nft":
+        open(sys.argv[2], "w").write(r["content"])' "$work/rules" "$work/door.nft"
+if ! command -v nft > /dev/null || ! echo 'table inet qsurgeon_test { }' | nft -c -f - 2> "$work/why"; then
+    skip door-nft "nft is not permitted: $(tail -n 1 "$work/why" 2> /dev/null)"
+    exit 0
+fi
+check "nft understands it" nft -c -f "$work/door.nft"
+printf '[site]\ntrusted_relays = 198.51.100.7 2001:db8::/32 198.51.100.0/24 2001:db8:1::9\n' > "$work/site.conf"
+run rules door --no-dns --json | python3 -c 'import json, sys
+for r in map(json.loads, sys.stdin):
+    if r["rule"] == "door-nft":
+        print(r["content"])' > "$work/six.nft"
+check "also ranges within ranges, of both families" nft -c -f "$work/six.nft"
+# only in this network: the rule for port 25 closes the door of 127.0.0.1 to nobody, and loading it twice is no error
+check "it can be loaded, and once more" sh -c 'nft -f "$1" && nft -f "$1"' sh "$work/door.nft"
