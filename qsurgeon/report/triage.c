@@ -116,6 +116,13 @@ struct cluster_rows {
     char (*words)[QS_CELL];         /* evidence of each row */
 };
 
+/* ", 12 bypass" */
+static void mark_words(char to[40], uint32_t n, enum qs_mark mark)
+{
+    char number[32];
+    snprintf(to, 40, ", %.20s %.12s", qs_number(number, n), qs_mark_name(mark));
+}
+
 static void fill_cluster(void *data, size_t row, struct qs_cells *cells)
 {
     const struct cluster_rows *rows = data;
@@ -123,7 +130,7 @@ static void fill_cluster(void *data, size_t row, struct qs_cells *cells)
     const struct qs_group *group = &rows->view->judgement->group[sum->group];
     enum qs_verdict verdict = (enum qs_verdict)group->verdict;
     const char *cause = qs_cause_name((enum qs_cause)group->cause), *judged = qs_verdict_name(verdict);
-    char number[32], counts[100];
+    char number[32], counts[100], marks[QS_MARKS][40] = {""};
     snprintf(cells->text[0], QS_CELL, "%s", group->name);
     snprintf(cells->text[1], QS_CELL, "%s", qs_number(number, sum->messages));
     qs_share(cells->text[2], sum->messages, rows->summary->all.messages);
@@ -138,7 +145,11 @@ static void fill_cluster(void *data, size_t row, struct qs_cells *cells)
     cells->ink[4] = qs_ink_of(verdict);
     qs_group_about(cells->text[5], QS_CELL, rows->view, sum->group, rows->style);
     qs_group_words(counts, sizeof counts, sum);
-    snprintf(cells->note, QS_CELL, "%s%s%.*s", counts, rows->words[row][0] ? "; " : "", QS_CELL - 110,
+    for (unsigned mark = 0; mark < QS_MARKS; mark++)
+        if (group->marked[mark])
+            mark_words(marks[mark], group->marked[mark], (enum qs_mark)mark);
+    snprintf(cells->note, QS_CELL, "%s%s%s%s%.*s", counts, marks[QS_MARK_BYPASS], marks[QS_MARK_HOST_NAME],
+             rows->words[row][0] ? "; " : "", QS_CELL - 200,
              rows->words[row]);
 }
 
