@@ -12,6 +12,7 @@
 #include "operating.h"
 #include "qsurgeon/format.h"
 #include "qsurgeon/restore.h"
+#include "qsurgeon/resubmit.h"
 
 /* --- archives --------------------------------------------------------------------------------------------------------- */
 
@@ -148,7 +149,8 @@ static enum qs_status find_target(struct restoring *r, struct qs_error *err)
     const struct qs_place place = {o->queue_dir, o->config};
     struct qs_instance **list = NULL;
     size_t count = 0;
-    enum qs_status status = qs_format_discover(r->call->memory, o->mta ? o->mta : r->unpacked->mta, &place, &list, &count, err);
+    const char *mta = o->mta || o->resubmit ? o->mta : r->unpacked->mta;
+    enum qs_status status = qs_format_discover(r->call->memory, mta, &place, &list, &count, err);
     if (status == QS_OK && count != 1)
         status = qs_fail(err, QS_USAGE, "%zu queues are here; name the one to restore into with --queue", count);
     if (status == QS_OK)
@@ -163,16 +165,36 @@ static enum qs_status make_plan(struct restoring *r, struct qs_error *err)
     const struct qs_options *o = r->call->options;
     struct qs_restore_wish wish = {
         .archive = r->archive, .host = qs_operating_host(r->call->memory), .again = o->again,
+        .resubmit = o->resubmit,
         .words = qs_selection_all(o->selection) ? "everything in the archive" : qs_selection_words(r->call->memory, o->selection),
         .state_dir = qs_operating_state(r->call, r->target->format->name),
     };
     if (!wish.host || !wish.words || !wish.state_dir)
         return qs_fail(err, QS_NOMEM, "out of memory");
     enum qs_status status = qs_restore_plan(r->call->memory, r->unpacked, &r->session->view, r->session->selected, &wish,
-                                            r->target, r->queue, &r->plan, err);
+                                            r->target, o->resubmit ? NULL : r->queue, &r->plan, err);
     if (status == QS_OK && o->max && r->plan->count > o->max)
         status = qs_fail(err, QS_USAGE, "%u messages are more than --max %u allows", r->plan->count, o->max);
     return status == QS_OK && o->plan ? qs_plan_write(r->plan, o->plan, err) : status;
+}
+
+/* Hands the messages to the target's submission program. The process stays who it is: that program has its own ways. */
+static enum qs_status resubmit(struct restoring *r, struct qs_error *err)
+{
+    struct qs_call *call = r->call;
+    const char *program = call->options->submit_program ? call->options->submit_program : "/usr/sbin/sendmail";
+    const char *const argv[] = {program, "-bs", r->target->config ? "-C" : NULL, r->target->config, NULL};
+    struct qs_operate how;
+    struct qs_run_result *result = NULL;
+    enum qs_status status = qs_operating_aside(call, r->target, r->queue, &how, err);
+    if (status != QS_OK)
+        return status;
+    enum qs_status done = qs_resubmit(call->memory, r->plan, &r->session->view, &how, argv, &result, err);
+    if (result && result->run[0]) {
+        qs_operating_hand_over(r->target, r->queue, how.state_dir, result->run);
+        status = qs_operating_report(call, result, "Handed over", done == QS_OK ? err : NULL);
+    }
+    return done != QS_OK ? done : status;
 }
 
 static enum qs_status act(struct restoring *r, struct qs_error *err)
@@ -184,6 +206,8 @@ static enum qs_status act(struct restoring *r, struct qs_error *err)
         status = make_plan(r, err);
     if (status != QS_OK)
         return status;
+    if (o->commit && o->resubmit)
+        return resubmit(r, err);
     if (o->commit) {
         qs_unpacked_close(r->unpacked);     /* the queue's owner could not remove it */
         return qs_operating_restore(call, r->plan, r->fd, err);
@@ -202,6 +226,10 @@ static enum qs_status run_restore(struct qs_call *call, struct qs_error *err)
         return qs_fail(err, QS_USAGE, "restore reads ARCHIVE: leave --from away");
     if (o->export && (o->commit || o->plan || o->json))
         return qs_fail(err, QS_USAGE, "--export changes no queue: leave --commit, --plan and --json away");
+    if (o->resubmit && (o->plan || o->export))
+        return qs_fail(err, QS_USAGE, "--resubmit goes with neither --plan nor --export");
+    if (o->submit_program && !o->resubmit)
+        return qs_fail(err, QS_USAGE, "--program is what --resubmit runs");
     if (!o->export && o->output)
         return qs_fail(err, QS_USAGE, "--output is where --export writes to");
     enum qs_status status = open_archive(&r, err);
@@ -222,7 +250,8 @@ const struct qs_command qs_cmd_restore = {
     .name = "restore", .summary = "messages of an archive back into the queue", .arguments = "ARCHIVE", .least = 1, .most = 1,
     .selects = true,
     .options = QS_OPTION(QS_OPT_COMMIT) | QS_OPTION(QS_OPT_PLAN) | QS_OPTION(QS_OPT_MAX) | QS_OPTION(QS_OPT_AGAIN) |
-               QS_OPTION(QS_OPT_DAMAGED) | QS_OPTION(QS_OPT_EXPORT) | QS_OPTION(QS_OPT_OUTPUT) | QS_OPTION(QS_OPT_JSON),
+               QS_OPTION(QS_OPT_DAMAGED) | QS_OPTION(QS_OPT_EXPORT) | QS_OPTION(QS_OPT_OUTPUT) |
+               QS_OPTION(QS_OPT_RESUBMIT) | QS_OPTION(QS_OPT_PROGRAM) | QS_OPTION(QS_OPT_JSON),
     .description = "They come to where they were, under queue IDs that are valid there; verdicts and clusters are those of\n"
                    "when they were archived.\n",
     .run = run_restore,

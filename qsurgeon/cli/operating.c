@@ -154,6 +154,51 @@ static enum qs_status become(uid_t uid, gid_t gid, struct qs_error *err)
     return QS_OK;
 }
 
+static void heed_signals(void)
+{
+    struct sigaction action = {.sa_handler = on_signal};
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGHUP, &action, NULL);
+}
+
+enum qs_status qs_operating_aside(struct qs_call *call, const struct qs_instance *instance, const struct qs_queue *queue,
+                                  struct qs_operate *how, struct qs_error *err)
+{
+    uid_t uid = 0;
+    gid_t gid = 0;
+    const char *state = qs_operating_state(call, instance->format->name);
+    if (!state)
+        return qs_fail(err, QS_NOMEM, "out of memory");
+    enum qs_status status = qs_operating_allowed(instance, queue, err);
+    if (status == QS_OK)
+        status = instance->format->owner(queue, &uid, &gid, err);
+    umask(077);
+    if (status == QS_OK)
+        status = make_state(state, uid, gid, err);
+    if (status != QS_OK)
+        return status;
+    heed_signals();
+    *how = (struct qs_operate){.state_dir = state, .archive_fd = -1, .now = time(NULL), .nonce = (unsigned)getpid(),
+                               .keep_going = keep_going};
+    return QS_OK;
+}
+
+void qs_operating_hand_over(const struct qs_instance *instance, const struct qs_queue *queue, const char *state, const char *run)
+{
+    static const char *const names[] = {".", "plan.jsonl", "journal.jsonl"};
+    uid_t uid = 0;
+    gid_t gid = 0;
+    char path[1024];
+    if (geteuid() != 0 || instance->format->owner(queue, &uid, &gid, NULL) != QS_OK || uid == 0)
+        return;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        snprintf(path, sizeof path, "%s/%s/%s", state, run, names[i]);
+        if (lchown(path, uid, gid) != 0)
+            qs_complain("%s: cannot be given to the owner of the queue", path);
+    }
+}
+
 enum qs_status qs_operating_begin(struct qs_call *call, const struct qs_instance *instance, const struct qs_queue *queue,
                                   struct qs_operate *how, struct qs_error *err)
 {
@@ -177,10 +222,7 @@ enum qs_status qs_operating_begin(struct qs_call *call, const struct qs_instance
         status = become(uid, gid, err);
     if (status != QS_OK)
         return status;
-    struct sigaction action = {.sa_handler = on_signal};
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-    sigaction(SIGHUP, &action, NULL);
+    heed_signals();
     *how = (struct qs_operate){.state_dir = state, .archive_path = output, .archive_fd = -1, .now = time(NULL),
                                .nonce = (unsigned)getpid(), .keep_going = keep_going};
     return QS_OK;

@@ -560,7 +560,7 @@ static void last_stamp(const char *state_dir, char last[STAMP])
 }
 
 /* Names sort in the order of the runs: of several in one second, the later ones are named after the next seconds. */
-static void name_run(struct qs_run_result *result, const struct qs_plan *plan, const struct qs_operate *how)
+void qs_run_name(struct qs_run_result *result, const struct qs_plan *plan, const struct qs_operate *how)
 {
     enum { AHEAD_MOST = 3600 };
     char stamp[STAMP], last[STAMP];
@@ -630,10 +630,12 @@ enum qs_status qs_apply(TALLOC_CTX *parent, const struct qs_plan *plan, const st
                         struct qs_queue *queue, const struct qs_operate *how, struct qs_run_result **result,
                         struct qs_error *err)
 {
+    if (plan->resubmit)
+        return qs_fail(err, QS_USAGE, "a plan to resubmit is performed by `restore --resubmit` alone");
     struct run *run = qs_run_new(NULL, plan, instance, queue, how);
     if (!run)
         return qs_fail(err, QS_NOMEM, "out of memory");
-    name_run(run->result, plan, how);
+    qs_run_name(run->result, plan, how);
     enum qs_status status = qs_run_open(run, err);
     char *path = talloc_asprintf(run, "%s/plan.jsonl", run->dir ? run->dir : "");
     if (status == QS_OK)

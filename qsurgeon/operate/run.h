@@ -32,6 +32,8 @@ struct run {
 /* Everything a run needs but the plan's performance; result is empty. NULL: out of memory. */
 struct run *qs_run_new(TALLOC_CTX *parent, const struct qs_plan *plan, const struct qs_instance *instance,
                        struct qs_queue *queue, const struct qs_operate *how);
+/* Gives the run a name that sorts behind those before it. */
+void qs_run_name(struct qs_run_result *result, const struct qs_plan *plan, const struct qs_operate *how);
 /* Takes the lock, sets dir, reads the journal into past; result->run is set by the caller. */
 enum qs_status qs_run_open(struct run *run, struct qs_error *err) QS_MUST_CHECK;
 /* Performs what the journal does not have as done, to the end of the run. */

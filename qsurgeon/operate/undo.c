@@ -133,6 +133,8 @@ enum qs_status qs_resume(TALLOC_CTX *parent, const char *name, const struct qs_i
     }
     if (status == QS_OK && (past->end || past->undone))
         status = qs_fail(err, QS_USAGE, "%s: this run is %s", name, past->undone ? "undone" : "finished");
+    if (status == QS_OK && plan->resubmit)
+        status = qs_fail(err, QS_USAGE, "%s: `restore --resubmit` goes on with what was not handed over; `log` has the rest", name);
     struct run *run = status == QS_OK ? qs_run_new(scratch, plan, instance, queue, how) : NULL;
     if (status == QS_OK && !run)
         status = qs_fail(err, QS_NOMEM, "out of memory");
@@ -387,6 +389,8 @@ enum qs_status qs_undo(TALLOC_CTX *parent, const char *name, const struct qs_ins
         status = qs_run_open(run, err);
         if (status == QS_OK && run->past->undone)
             status = qs_fail(err, QS_USAGE, "%s: this run is undone already", name);
+        if (status == QS_OK && plan->resubmit)
+            status = qs_fail(err, QS_USAGE, "%s handed its messages to the mail server: there is no way back", name);
         if (status == QS_OK && run->past->unlinked && plan->after == QS_AFTER_UNLINK)
             status = qs_fail(err, QS_USAGE, "%s was purged without an archive: there is no way back", name);
         if (status == QS_OK)

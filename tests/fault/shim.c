@@ -98,6 +98,7 @@ ssize_t write(int fd, const void *p, size_t n) { CALL(counts(fd), "write", sysca
 ssize_t pwrite(int fd, const void *p, size_t n, off_t o) { CALL(true, "pwrite", syscall(SYS_pwrite64, fd, p, n, o)); }
 ssize_t pwrite64(int fd, const void *p, size_t n, off_t o) { CALL(true, "pwrite", syscall(SYS_pwrite64, fd, p, n, o)); }
 int fsync(int fd) { CALL(counts(fd), "fsync", (int)syscall(SYS_fsync, fd)); }
+int syncfs(int fd) { CALL(true, "syncfs", (int)syscall(SYS_syncfs, fd)); }
 int fdatasync(int fd) { CALL(counts(fd), "fdatasync", (int)syscall(SYS_fdatasync, fd)); }
 int utimensat(int dir, const char *name, const struct timespec t[2], int flags)
 {
