@@ -8,6 +8,7 @@
 #include <talloc.h>
 
 #include "qsurgeon/status.h"
+#include "qsurgeon/text.h"
 
 struct qs_dns;
 
@@ -30,6 +31,9 @@ struct qs_site {
     size_t honeypot_count;
     char **good_senders;        /* addresses, or domains that begin with "@": never storm */
     size_t good_sender_count;
+    /* Is this an address in a domain of ours that nobody has? Asked once for each address. NULL: not known. */
+    bool (*nobody)(void *data, struct qs_span address);
+    void *nobody_data;
     /* not of the site, but what the judge may know of the world: NULL where DNS was not asked */
     const struct qs_dns *dns;
 };

@@ -112,6 +112,7 @@ static void count_bits(const struct qs_message *m, const struct qs_fact *f, stru
     out->bypass += (f->bits & QS_F_BYPASS) != 0;
     out->to_loopback += (f->bits & QS_F_TO_LOOPBACK) != 0;
     out->honeypots += (b & QS_F_HONEYPOT) != 0;
+    out->to_nobody += (b & QS_F_TO_NOBODY) != 0;
     out->good += (b & QS_F_GOOD) != 0;
     out->like_good += (b & QS_F_LIKE_GOOD) != 0;
     out->like_bad += (b & QS_F_LIKE_BAD) != 0;

@@ -17,7 +17,7 @@ enum sign {
     PRIOR, SIMILAR, WORDINGS, HIDDEN, DISGUISED, LINKED, BOUNCED_TEXT, LIKE_BAD,
     SENDER_DOMAINS, FORGED_LOCAL,
     SOURCES, NO_NAMES, HELO, BOUNCED_SOURCES,
-    RELAYING, TO_HOST, HONEYPOT, FOREIGN_RECIPIENTS, VICTIM_FLOOD, FORGED_VICTIMS,
+    RELAYING, TO_HOST, HONEYPOT, TO_NOBODY, FOREIGN_RECIPIENTS, VICTIM_FLOOD, FORGED_VICTIMS,
     ACCOUNT_SOURCES, ACCOUNT_VOLUME, SCRIPT,
     NOT_OURS, FALSE_TRACE, BOUNCING_STRANGERS, RETURNED_CAMPAIGN, RETURNED_STORM, RETURNED_SOURCES, REPORTERS,
     LOOPING, LOOPBACK_MX, BYPASS,
@@ -53,6 +53,7 @@ static const struct {
     [RELAYING] = {QS_FAM_RECIPIENTS, "strangers-to-strangers", 3.0},
     [TO_HOST] = {QS_FAM_RECIPIENTS, "addresses-at-our-host-name", 1.5},
     [HONEYPOT] = {QS_FAM_RECIPIENTS, "to-a-honeypot", 4.0},
+    [TO_NOBODY] = {QS_FAM_RECIPIENTS, "to-addresses-that-nobody-has", 2.5},
     [FOREIGN_RECIPIENTS] = {QS_FAM_RECIPIENTS, "many-foreign-recipients", 1.5},
     [VICTIM_FLOOD] = {QS_FAM_RECIPIENTS, "flood-of-notices-to-one-address", 3.0},
     [FORGED_VICTIMS] = {QS_FAM_RECIPIENTS, "notices-to-many-strangers", 1.5},
@@ -206,6 +207,8 @@ static void weigh_strangers(const struct qs_work *work, const struct qs_crowd *c
         add(sum, RELAYING, share(c->relayed, c->count), "%d %% go from strangers to strangers", percent(c->relayed, c->count));
     if (c->bounced_clients >= 3)
         add(sum, BOUNCED_SOURCES, fmin(1, many(c->bounced_clients, 5)), "%u clients", c->bounced_clients);
+    if (c->outside)                 /* a list of ours may name some who left */
+        add(sum, TO_NOBODY, weak * (share(c->to_nobody, c->count) - 0.3) / 0.4, "%d %% of them", percent(c->to_nobody, c->count));
     add(sum, HONEYPOT, 20 * share(c->honeypots, c->count), "%u messages", c->honeypots);
     add(sum, TO_HOST, 4 * share(c->to_host, c->count), "%d %% of them", percent(c->to_host, c->count));
     add(sum, BYPASS, share(c->bypass, c->count), "%d %% came through no trusted relay", percent(c->bypass, c->count));

@@ -460,8 +460,7 @@ struct qs_fact *qs_make_facts(TALLOC_CTX *parent, const struct qs_scan *scan, st
         fill(known, scan, &scan->messages[i], &fact[i]);
     bool ok = resolve_doubtful(scan, fact) && vouch_sources(scan, fact) && find_steady(scan, fact) &&
               vouch_threads(scan, fact) && learn_outside(known, scan);
-    if (ok)
-        qs_mark_given(scan, known, fact);
+    ok = ok && qs_mark_given(scan, known, fact);
     for (uint32_t i = 0; ok && i < scan->count; i++)
         if ((fact[i].bits & QS_F_NOTICE) && scan->messages[i].returned)
             trace(known, scan, &scan->messages[i], &fact[i]);

@@ -83,6 +83,7 @@ enum qs_fact_bit {
     QS_F_GOOD = 1u << 26,           /* of a sender whom the admin trusts, and its client does not contradict */
     QS_F_LIKE_GOOD = 1u << 27,      /* resembles a sample of good mail */
     QS_F_LIKE_BAD = 1u << 30,       /* resembles a sample of bad mail, or returns such */
+    QS_F_TO_NOBODY = 1u << 31,      /* has recipients of ours, and none of them exists */
     QS_F_GENUINE = 1u << 20,        /* we got the returned message from the own server of whom the notice goes to */
 };
 /* What ties a message of a stranger to its sender and is hard to forge at scale. */
@@ -122,8 +123,8 @@ static inline bool qs_is_dubious(uint32_t bits)
 
 /* --- given.c: what the admin told --------------------------------------------------------------------------------------- */
 
-/* Sets QS_F_HONEYPOT, QS_F_GOOD, QS_F_LIKE_GOOD and QS_F_LIKE_BAD. */
-void qs_mark_given(const struct qs_scan *scan, const struct qs_known *known, struct qs_fact *fact);
+/* Sets QS_F_HONEYPOT, QS_F_GOOD, QS_F_LIKE_GOOD, QS_F_LIKE_BAD and QS_F_TO_NOBODY. False: out of memory. */
+bool qs_mark_given(const struct qs_scan *scan, const struct qs_known *known, struct qs_fact *fact);
 
 /* --- linkage.c: average linkage of a few points ---------------------------------------------------------------------- */
 
@@ -198,7 +199,7 @@ struct qs_crowd {
     uint32_t links_home;            /* from inside, with a link to the From address's organisation or to ours */
     uint32_t inside, authenticated, local, own_clients, own_sender, nulls, to_others;
     uint32_t html, images, attachments;
-    uint32_t honeypots, good, like_good, like_bad;      /* messages with what the admin told of */
+    uint32_t honeypots, to_nobody, good, like_good, like_bad;      /* messages with what the admin told of */
     uint32_t bounced, bounced_clients;      /* of a campaign: our bounces that return it, and who had sent those */
     uint32_t hidden, disguised, listed, lists_one, scripts, replies;
     uint32_t top_link, top_origin, origin_nets;

@@ -335,6 +335,8 @@ static bool copy_site(struct qs_known *known, const struct qs_site *given)
     struct qs_site *site = known->site;
     if (!given)
         return true;
+    site->nobody = given->nobody;
+    site->nobody_data = given->nobody_data;
     if (given->hostname && !(site->hostname = talloc_strdup(site, given->hostname)))
         return false;
     site->dns = given->dns;

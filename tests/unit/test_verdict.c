@@ -667,6 +667,41 @@ static void test_good_sample(void **state)
     assert_true(b->j->of[storm].score < score);
 }
 
+struct asked {
+    unsigned questions;
+};
+
+static bool nobody_but_readers(void *data, struct qs_span address)
+{
+    struct asked *asked = data;
+    asked->questions++;
+    return !qs_span_starts(address, "reader");
+}
+
+/* A guess at addresses from a provider's hosts, too weak a case without the mail server's own tables. */
+static void test_unknown_recipients(void **state)
+{
+    struct bench *b = *state;
+    struct asked asked = {0};
+    know_site(b);
+    uint32_t people = add_people(b, 40), guesses = b->scan->count;
+    for (unsigned n = 0; n < 12; n++) {
+        struct letter l = bot_letter(b, 91, n * 2);
+        l.name = print(b, "srv%u.provider.net", n % 2);
+        l.helo = l.name;
+        add(b, &l);
+    }
+    uint32_t end = b->scan->count;
+    judge(b);
+    float before = b->j->of[guesses].score;
+    b->site->nobody = nobody_but_readers;
+    b->site->nobody_data = &asked;
+    judge(b);
+    assert_true(b->j->of[guesses].score > before + 2.4f);
+    assert_int_equal(got(b, people, guesses, QS_LEGIT), 40);
+    assert_int_equal(asked.questions, 7 + (end - guesses));     /* each address once */
+}
+
 static void test_no_samples(void **state)
 {
     struct bench *b = *state;
@@ -916,6 +951,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_forged_good_sender, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bad_sample, setup, teardown),
         cmocka_unit_test_setup_teardown(test_good_sample, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_unknown_recipients, setup, teardown),
         cmocka_unit_test_setup_teardown(test_no_samples, setup, teardown),
         cmocka_unit_test_setup_teardown(test_compromised_account, setup, teardown),
         cmocka_unit_test_setup_teardown(test_compromised_script, setup, teardown),
