@@ -129,7 +129,7 @@ static void count_bits(const struct qs_message *m, const struct qs_fact *f, stru
         out->generic += (b & QS_F_GENERIC) != 0;
         out->bad_helo += (b & QS_F_BAD_HELO) != 0;
         out->forged += (b & QS_F_OWN_SENDER) && !(b & QS_F_VOUCHED);
-        out->relayed += (b & QS_F_TO_OTHERS) != 0;
+        out->relayed += (b & QS_F_TO_OTHERS) && !(b & QS_F_VOUCHED);    /* domains that we relay for may not be known */
         out->to_host += (b & QS_F_TO_HOST) != 0;
     }
     out->returning += (b & QS_F_RETURNS) != 0;

@@ -16,5 +16,10 @@ for scenario in "$lab"/dev/*.json; do
     case $scenario in */smoke.json | */mixed-100k.json) ;; *) small="$small $scenario" ;; esac
 done
 quality whole --scale 1 "$lab/dev/smoke.json"
+if "$lab/get-sendmail" > "$work/root"; then
+    quality 'whole, sendmail' --sendmail --scale 1 "$lab/dev/smoke.json"
+else
+    skip 'sendmail' "its packages cannot be had"
+fi
 # shellcheck disable=SC2086
 quality tenth --scale 0.1 $small
