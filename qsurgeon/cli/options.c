@@ -97,6 +97,7 @@ static const struct option table[QS_OPTIONS] = {
     [QS_OPT_SITE] = {"site", 0, "FILE", WHERE, "what this host serves and trusts; /etc/qsurgeon.conf otherwise"},
     [QS_OPT_LIKE_GOOD] = {"like-good", 0, "DIR", WHERE, "raw messages, a file each: what resembles them is real"},
     [QS_OPT_LIKE_BAD] = {"like-bad", 0, "DIR", WHERE, "the same: what resembles them is storm, even alone"},
+    [QS_OPT_MAPS] = {"maps", 0, NULL, WHERE, "ask the mail server's tables, and the imported list, who exists"},
     [QS_OPT_TRAIN] = {"train", 0, "PCT", OWN, "make rules of this share of a storm, by arrival; 30 otherwise"},
     [QS_OPT_GOOD] = {"good", 0, "DIR", OWN, "real messages, beside those of the queue; several widen"},
     [QS_OPT_ACTION] = {"action", 0, "WORD", OWN, "REJECT, HOLD or DISCARD"},
@@ -500,6 +501,9 @@ static enum qs_status apply(struct parser *p, enum qs_option_id id, const char *
         return set_once(p, name, value, &o->site);
     case QS_OPT_LIKE_GOOD:
         return append(o, &o->like_good, &o->like_good_count, value, len);
+    case QS_OPT_MAPS:
+        o->maps = true;
+        return QS_OK;
     case QS_OPT_LIKE_BAD:
         return append(o, &o->like_bad, &o->like_bad_count, value, len);
     case QS_OPT_TRAIN:
@@ -520,8 +524,8 @@ static enum qs_status remember(struct parser *p, enum qs_option_id id, const cha
 {
     struct qs_options *o = p->options;
     char **words = table[id].group == SELECTION ? &o->selection_words : &o->program;
-    if (id == QS_OPT_DNS && !value) {
-        *words = talloc_strdup_append_buffer(*words, " --dns");
+    if ((id == QS_OPT_DNS || id == QS_OPT_MAPS) && !value) {
+        *words = talloc_asprintf_append_buffer(*words, " --%s", table[id].name);
         return *words ? QS_OK : QS_NOMEM;
     }
     if (table[id].group == OWN || !value || id == QS_OPT_VERDICT || id == QS_OPT_THREADS)
@@ -640,8 +644,8 @@ static enum qs_status check(const struct parser *p)
         return qs_fail(p->err, QS_USAGE, "only one of --json, --csv, --ids and --raw");
     if (o->no_dns && (o->dns || o->selection->mx))
         return qs_fail(p->err, QS_USAGE, "--no-dns, and --%s asks DNS", o->dns ? "dns" : "mx");
-    if (o->from_count && (o->queue_dir || o->mta || o->config))
-        return qs_fail(p->err, QS_USAGE, "--from reads no queue: leave --queue, --config and --mta away");
+    if (o->from_count && (o->queue_dir || o->mta || o->config || o->maps))
+        return qs_fail(p->err, QS_USAGE, "--from reads no queue: leave --queue, --config, --maps and --mta away");
     return QS_OK;
 }
 

@@ -85,6 +85,7 @@ enum qs_option_id {
     QS_OPT_SITE,
     QS_OPT_LIKE_GOOD,
     QS_OPT_LIKE_BAD,
+    QS_OPT_MAPS,
     QS_OPT_TRAIN,
     QS_OPT_GOOD,
     QS_OPT_ACTION,
@@ -104,6 +105,7 @@ struct qs_options {
     char **from; size_t from_count;
     char **like_good; size_t like_good_count;
     char **like_bad; size_t like_bad_count;
+    bool maps;
     unsigned threads, top;
     struct qs_selection *selection;
     bool check_queue;               /* doctor */

@@ -9,6 +9,7 @@
 
 #include "qsurgeon/dns.h"
 #include "qsurgeon/format.h"
+#include "maps.h"
 #include "terminal.h"
 
 static const char default_site[] = "/etc/qsurgeon.conf";
@@ -124,7 +125,7 @@ static enum qs_status open_queues(struct qs_call *call, struct qs_session *sessi
         if (status == QS_OK)
             status = qs_scan_add(session->view.scan, list[i], queue, err);
     }
-    return status;
+    return status == QS_OK && options->maps ? qs_maps_read(call, list, count, site, err) : status;
 }
 
 /* The site file adds to what the MTA says and goes before it. */
