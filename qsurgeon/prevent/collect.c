@@ -19,13 +19,16 @@ struct collecting {
     size_t note_count;
     struct qs_span *local;          /* domains of system users */
     size_t local_count;
+    struct qs_error why;            /* why the last table could not be listed */
     bool no_memory;
 };
 
 static void note(struct collecting *c, const char *what, struct qs_span which)
 {
     char **grown = talloc_realloc(c->list, c->notes, char *, (unsigned)c->note_count + 1);
-    char *text = grown ? talloc_asprintf(grown, "%.*s: %s", (int)(which.len < 200 ? which.len : 200), which.ptr, what) : NULL;
+    char *text = grown ? talloc_asprintf(grown, "%.*s: %s%s%s%s", (int)(which.len < 200 ? which.len : 200), which.ptr, what,
+                                         c->why.text[0] ? " (" : "", c->why.text, c->why.text[0] ? ")" : "") : NULL;
+    c->why.text[0] = '\0';
     c->notes = grown ? grown : c->notes;
     c->no_memory |= !text;
     if (text)
@@ -131,7 +134,7 @@ static bool list_table(struct collecting *c, struct qs_span word, struct qs_span
         word = (struct qs_span){word.ptr + 6, word.len - 6};
     const char *table = text_of(c, word);
     const char *const with[] = {"postmap", "-c", c->config, "-s", table, NULL}, *const without[] = {"postmap", "-s", table, NULL};
-    return qs_spawn(c->scratch, c->config ? with : without, NULL, keys, NULL) == QS_OK;
+    return qs_spawn(c->scratch, c->config ? with : without, NULL, keys, &c->why) == QS_OK;
 }
 
 /* --- Postfix ------------------------------------------------------------------------------------------- */
@@ -178,7 +181,7 @@ static void domains_of(struct collecting *c, struct qs_span value, struct domain
                 continue;
             }
         } else if (*word.ptr == '/') {
-            if (qs_file_read(c->scratch, text_of(c, word), FILE_MOST, &text, NULL) != QS_OK) {
+            if (qs_file_read(c->scratch, text_of(c, word), FILE_MOST, &text, &c->why) != QS_OK) {
                 note(c, "cannot be read; domains in it are not in the list", word);
                 continue;
             }
@@ -295,7 +298,7 @@ static void aliases_of(struct collecting *c, struct qs_span word)
     const char *blank = memrchr(word.ptr, ' ', word.len);
     if (blank)                                  /* "hash: -o /etc/mail/aliases" */
         word = (struct qs_span){blank + 1, word.len - (size_t)(blank + 1 - word.ptr)};
-    if (qs_file_read(c->scratch, text_of(c, word), FILE_MOST, &text, NULL) != QS_OK) {
+    if (qs_file_read(c->scratch, text_of(c, word), FILE_MOST, &text, &c->why) != QS_OK) {
         note(c, "cannot be read; every address of the local domains is in the list", word);
         add_whole(c, c->local, c->local_count);
         return;
@@ -316,7 +319,7 @@ static void virtual_users_of(struct collecting *c, struct qs_span value)
     while (next_word(&value, &word))
         last = word;
     const char *const argv[] = {"makemap", "-C", c->config, "-u", text_of(c, type), text_of(c, last), NULL};
-    if (!last.len || qs_spawn(c->scratch, argv, NULL, &text, NULL) != QS_OK) {
+    if (!last.len || qs_spawn(c->scratch, argv, NULL, &text, &c->why) != QS_OK) {
         note(c, "cannot be listed; every address of the local domains is in the list", last.len ? last : type);
         add_whole(c, c->local, c->local_count);
         return;

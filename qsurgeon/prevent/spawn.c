@@ -46,7 +46,7 @@ static enum qs_status complain(FILE *complaints, const char *program, struct qs_
         if (qs_span_trim(qs_span_of(line)).len)
             snprintf(last, sizeof last, "%s", line);
     qs_text_safe(safe, sizeof safe, qs_span_trim(qs_span_of(last)));
-    return qs_fail(err, QS_CONFIG, "%s: %s", program, safe[0] ? safe : "failed");
+    return safe[0] ? qs_fail(err, QS_CONFIG, "%s", safe) : qs_fail(err, QS_CONFIG, "%s failed", program);
 }
 
 static int start(const char *const argv[], int in, int out, int error, pid_t *pid)
