@@ -74,6 +74,8 @@ check "postfix: bounces to the victim are queued" wait_for $spams --mx loopback
 end_it
 answers "before the rules a new one is taken" '250 *' boss@victim.example nobody@site.example
 check "postfix: the rules are understood" install_rules "$work/rules"
+check "postfix: also loopback in other words" sh -c 'for a in 127.9.9.9 ::1 0.0.0.0 ::ffff:127.0.0.1; do
+    postmap -q "$a" "cidr:$1" || exit 1; done > /dev/null' sh "$work/pf/etc/qsurgeon-mx.cidr"
 sleep 1         # reload is not waited for
 answers "the next one is refused at the door" '554 5.7.1 *loopback*' boss@victim.example nobody@site.example
 answers "mail to the victim is refused, too" '554 5.7.1 *loopback*' ann@site.example boss@victim.example
