@@ -865,7 +865,7 @@ static uint32_t choose(struct cover *c, uint8_t *had, uint32_t soft, uint32_t mo
                 (c->gain[i] >= c->gain[best] && c->key[i] < c->key[best]))
                 best = i;
         }
-        if (best == MISSING || c->gain[best] < 0.05 || (n >= soft && c->gain[best] < (c->samples > 200 ? 2 : 1)))
+        if (best == MISSING || c->gain[best] < 0.05 || (n >= soft && c->gain[best] < 1))
             break;
         taken[n++] = best;
         c->out[best] = 1;
