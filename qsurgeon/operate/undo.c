@@ -111,12 +111,17 @@ static enum qs_status settle(struct run *run, struct qs_error *err)
         if (!r->moves || (r->has_outcome && r->outcome != QS_FAILED))
             continue;
         status = qs_moves_reverse(run->fs, r->moves, r->count, rule, err);
+        if (status == QS_OK && run->plan->action == QS_ACT_RESTORE)
+            status = qs_journal_outcome(run->journal, n, false, QS_NOT_REACHED, "", err);
         if (status != QS_GONE && status != QS_BUSY)
             continue;
         r->has_outcome = true;
         r->outcome = qs_run_outcome(status);
         status = qs_run_note(run, n, r->outcome, err->text, err);
     }
+    /* what a restore has staged is staged anew: that it is back there must last, and be known, before it is wiped */
+    if (status == QS_OK && run->plan->action == QS_ACT_RESTORE)
+        status = qs_fs_sync(run->fs, err);
     return status == QS_OK ? qs_fs_wipe(run->fs, "@/new/", err) : status;
 }
 
@@ -362,11 +367,11 @@ static enum qs_status undo(struct run *run, struct qs_error *err)
     if (status == QS_OK)
         status = from_archive(run, &missing, err);
     bool settled = !r->stopped && r->left_count == r->count[QS_LEFT_GONE];
-    if (status == QS_OK && settled)
-        status = forget_leftovers(run, err);
     enum qs_status told = qs_journal_sync(run->journal, status == QS_OK ? err : NULL);
     status = status == QS_OK ? told : status;
-    if (status == QS_OK && settled)         /* the journal knows what has come back from the archive: @/staged may go */
+    if (status == QS_OK && settled)         /* the journal knows what has come back, and what was taken back: @/staged may go */
+        status = forget_leftovers(run, err);
+    if (status == QS_OK && settled)
         status = qs_fs_prune_run(run->fs, err);
     if (status == QS_OK && settled)
         status = qs_journal_mark(run->journal, "undone", err);

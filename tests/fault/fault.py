@@ -25,7 +25,8 @@ SENDMAIL_CASES = ("plain", "multi", "many-rcpts", "quarantined", *(("8bit", "dsn
 ALL = ["--all", "--include-legit", "--commit"]
 
 # name: MTA, preparation (a list of commands), the command that is to fail, least number of points, what is left after it is
-# finished: "queue", "quarantine" or "archive"
+# finished: "queue", "quarantine" or "archive"; "restored": the queue, from the archive of a purge;
+# "taken back": none of that
 CASES = {
     "postfix hold": ("postfix", [], ["hold", *ALL], 10, "queue"),
     "postfix release": ("postfix", [], ["release", *ALL], 10, "queue"),
@@ -42,6 +43,9 @@ CASES = {
     "postfix undo of expedite": ("postfix", [["expedite", *ALL]], ["undo"], 15, "undo"),
     "postfix resume of hold": ("postfix", [("kill", 0.8, ["hold", *ALL])], ["resume"], 5, "queue"),
     "postfix resume of purge": ("postfix", [("kill", 0.6, ["purge", *ALL])], ["resume"], 20, "archive"),
+    "postfix restore": ("postfix", [["purge", *ALL]], ["restore", "ARCHIVE", "--commit"], 100, "restored"),
+    "postfix resume of restore": ("postfix", [["purge", *ALL], ("kill", 0.85, ["restore", "ARCHIVE", "--commit"])], ["resume"], 30, "restored"),
+    "postfix undo of restore": ("postfix", [["purge", *ALL], ["restore", "ARCHIVE", "--commit"]], ["undo"], 20, "taken back"),
     "sendmail hold": ("sendmail", [], ["hold", *ALL], 40, "queue"),
     "sendmail release": ("sendmail", [], ["release", *ALL], 10, "queue"),
     "sendmail purge": ("sendmail", [], ["purge", *ALL], 40, "archive"),
@@ -51,6 +55,8 @@ CASES = {
     "sendmail undo of hold": ("sendmail", [["hold", *ALL]], ["undo"], 15, "undo"),
     "sendmail undo of purge": ("sendmail", [["purge", *ALL]], ["undo"], 50, "undo"),
     "sendmail resume of expedite": ("sendmail", [("kill", 0.6, ["expedite", *ALL])], ["resume"], 10, "queue"),
+    "sendmail restore": ("sendmail", [["purge", *ALL]], ["restore", "ARCHIVE", "--commit"], 100, "restored"),
+    "sendmail undo of restore": ("sendmail", [["purge", *ALL], ["restore", "ARCHIVE", "--commit"]], ["undo"], 20, "taken back"),
 }
 KINDS = ("KILL", "EIO", "LATE", "KILLED", "ENOSPC", "EINTR")
 
@@ -171,12 +177,15 @@ class Copy:
         shutil.rmtree(at, ignore_errors=True)
         subprocess.run(["cp", "-a", fixture, at], check=True)
         os.chmod(at, 0o755)
-        self.queue, self.state = os.path.join(at, "queue"), os.path.join(at, "state")
+        self.queue, self.state, self.temporary = (os.path.join(at, name) for name in ("queue", "state", "tmp"))
+        os.mkdir(self.temporary)
+        self.purged = None
         self.before = self.listing()
         self.known = set(messages(mta, self.live()))
 
     def run(self, words, shim=None, point=0, kind=None, log=None):
-        environment = dict(os.environ)
+        environment = dict(os.environ, TMPDIR=self.temporary)
+        words = [self.archive() if word == "ARCHIVE" else word for word in words]
         if shim:
             environment.update(LD_PRELOAD=shim, QS_FAULT_AT=str(point), QS_FAULT_KIND=kind or "EIO",
                                ASAN_OPTIONS="verify_asan_link_order=0:detect_leaks=0")
@@ -184,6 +193,16 @@ class Copy:
                 environment["QS_FAULT_LOG"] = log
         return subprocess.run([PROGRAM, "--mta", self.mta, "--queue", self.queue, "--state", self.state, *words],
                               env=environment, capture_output=True, text=True, timeout=60)
+
+    def run_of(self, action):
+        """The name of the only run of that action; None: none was begun."""
+        names = [name for name in os.listdir(self.state) if f"-{action}-" in name and
+                 os.path.exists(os.path.join(self.state, name, "plan.jsonl"))]
+        assert len(names) < 2
+        return names[0] if names else None
+
+    def archive(self):
+        return os.path.join(self.state, self.run_of("purge"), "archive.tar.zst")
 
     def listing(self):
         """What must be the same after undo, of every file: inode, mode, owner, time, bytes."""
@@ -316,6 +335,7 @@ def prepare(copy, steps, shim):
     for step in steps:
         if step[0] == "kill":
             probe = Copy(copy.mta, os.path.join(copy.at, "..", copy.mta), copy.at + "-probe")
+            prepare(probe, steps[:steps.index(step)], shim)
             calls = count_calls(probe, step[2], shim)
             shutil.rmtree(probe.at)
             copy.run(step[2], shim, int(len(calls) * step[1]), "KILL")
@@ -323,12 +343,38 @@ def prepare(copy, steps, shim):
             done = copy.run(step)
             if done.returncode not in (0, 2):
                 raise Failed(f"preparation: status {done.returncode}: {done.stderr.strip()[:300]}")
+        if copy.purged is None:
+            copy.purged = copy.listing()
 
 
 def settled(words, done):
     """The faulted command may have ended well, and then nothing is left to settle."""
     return done.returncode == 64 and ("no run is unfinished" in done.stderr or "no run to undo" in done.stderr or
-                                      "undone already" in done.stderr) and words in ("resume", "undo")
+                                      "undone already" in done.stderr or "this run is " in done.stderr) and words in ("resume", "undo")
+
+
+def settle_restore(copy, way, left):
+    """Settles a restore, or its undo, after a failure. The purge is an older run, and is none of the matter."""
+    run = copy.run_of("restore")
+    if run:
+        again = copy.run([way, run])
+        if left == "taken back" and way == "resume" and settled(way, again):
+            again = copy.run(["undo", run])
+            way = "undo"
+        if again.returncode != 0 and not settled(way, again):
+            raise Failed(f"{way}: status {again.returncode}: {(again.stderr + again.stdout).strip()[:300]}")
+        copy.check_nothing_lost()
+    back = run and way == "resume" and left == "restored"
+    if back:
+        copy.check_undone(True)
+    elif copy.listing() != copy.purged:
+        raise Failed(f"nothing is restored, but the queue is changed: {set(copy.listing()) ^ set(copy.purged)}")
+    copy.check_leftovers(True)
+    # what is there does not come twice, what is not there may come
+    again = copy.run(["restore", "ARCHIVE", "--commit"])
+    if again.returncode != (64 if back else 0) or (back and "nothing to do" not in again.stderr):
+        raise Failed(f"restored again: status {again.returncode}: {(again.stderr + again.stdout).strip()[:300]}")
+    copy.check_undone(True)
 
 
 def one_point(name, fixture, at, shim, point, kind, way):
@@ -344,6 +390,11 @@ def one_point(name, fixture, at, shim, point, kind, way):
         if kind in ("EIO", "ENOSPC", "LATE") and done.returncode < 0 or "Sanitizer" in done.stderr:
             raise Failed(f"died: status {done.returncode}: {done.stderr[-300:]}")
         copy.check_nothing_lost()
+        if done.returncode >= 0 and os.listdir(copy.temporary):
+            raise Failed(f"temporary files are left: {os.listdir(copy.temporary)}")
+        if left in ("restored", "taken back"):
+            settle_restore(copy, way, left)
+            return
         began = bool(copy.runs())
         again = copy.run([way])
         if left == "undo" and way == "resume" and settled(way, again):      # died before it had begun
