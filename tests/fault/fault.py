@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """fault.py SHIM WORK [CASE...]: every system call of an operation that changes files fails once, or is the last one of the
 process; then `resume`, and in another copy `undo`, must settle it. QSURGEON is the program; QS_FULL=1 tries every kind of
-failure with both ways of settling at every point, else the rarer kinds take turns.
+failure with both ways of settling at every point, else the rarer kinds take turns, and the longest cases are sampled.
 
-Prints a result line for each case, with the number of points; each point is a run of the program.
+Prints a result line for each case, with the number of points and of the failures that were tried at them.
 """
 import concurrent.futures
 import hashlib
@@ -24,12 +24,13 @@ POSTFIX_CASES = ("plain", "multi", "milter-body", "held", *(("8bit", "dsn", "man
 SENDMAIL_CASES = ("plain", "multi", "many-rcpts", "quarantined", *(("8bit", "dsn") if FULL else ()))
 ALL = ["--all", "--include-legit", "--commit"]
 
-# name: MTA, preparation (a list of commands), the command that is to fail, least number of points, what is left after it is
+# name: queue, preparation (a list of commands), the command that is to fail, least number of points, what is left after it is
 # finished: "queue", "quarantine" or "archive"; "restored": the queue, from the archive of a purge;
 # "taken back": none of that
 CASES = {
     "postfix hold": ("postfix", [], ["hold", *ALL], 10, "queue"),
     "postfix release": ("postfix", [], ["release", *ALL], 10, "queue"),
+    "postfix release --drip": ("many", [["hold", *ALL]], ["release", "--drip", "600000/min", *ALL], 60, "queue"),
     "postfix purge": ("postfix", [], ["purge", *ALL], 40, "archive"),
     "postfix purge --keep": ("postfix", [], ["purge", "--keep", *ALL], 20, "quarantine"),
     "postfix defer": ("postfix", [], ["defer", "--for", "6h", *ALL], 20, "queue"),
@@ -58,6 +59,12 @@ CASES = {
     "sendmail restore": ("sendmail", [["purge", *ALL]], ["restore", "ARCHIVE", "--commit"], 100, "restored"),
     "sendmail undo of restore": ("sendmail", [["purge", *ALL], ["restore", "ARCHIVE", "--commit"]], ["undo"], 20, "taken back"),
 }
+# long ones, in which the same calls come once a message: without QS_FULL only so many-th points, but all of the last quarter
+SPARSE = {"postfix restore": 4, "sendmail restore": 4, "postfix resume of restore": 2, "postfix purge": 2, "sendmail purge": 2,
+          "postfix undo of purge": 2, "sendmail undo of purge": 2, "postfix release --drip": 4, "postfix purge --keep": 2,
+          "postfix requeue": 2, "postfix resume of purge": 2, "postfix expedite": 2, "sendmail expedite": 2,
+          "postfix undo of restore": 2, "sendmail undo of restore": 2}
+QUEUES = {"postfix": "postfix", "sendmail": "sendmail", "many": "postfix"}
 KINDS = ("KILL", "EIO", "LATE", "KILLED", "ENOSPC", "EINTR")
 
 
@@ -72,11 +79,15 @@ def cases_of(directory):
         return dict(line.split() for line in file)
 
 
-def make_fixture(mta, to):
-    """A small queue of files that a real server wrote."""
+def make_fixture(queue, to):
+    """A small queue of files that a real server wrote; "many" are enough for more than one stretch of a drip."""
+    mta = QUEUES[queue]
     directory, archive, names = (("postfix/short", "spool", POSTFIX_CASES) if mta == "postfix"
                                  else ("sendmail/single", "mqueue", SENDMAIL_CASES))
-    ids = {cases_of(directory)[name] for name in names}
+    cases = cases_of(directory)
+    if queue == "many":
+        names = set(cases) - {"active", "local", "maildrop"}
+    ids = {cases[name] for name in names}
     with tarfile.open(os.path.join(FIXTURES, directory, f"{archive}.tar.gz")) as tar:
         members = [m for m in tar.getmembers() if not m.isfile() or m.name[-min(map(len, ids)):] in ids or
                    re.sub("^[a-zA-Z]f", "", os.path.basename(m.name)) in ids]
@@ -172,8 +183,8 @@ def read_archive(path):
 # --- one copy of a queue -----------------------------------------------------------------------------------------------
 
 class Copy:
-    def __init__(self, mta, fixture, at):
-        self.mta, self.at = mta, at
+    def __init__(self, queue, fixture, at):
+        self.mta, self.at, self.fixture = QUEUES[queue], at, fixture
         shutil.rmtree(at, ignore_errors=True)
         subprocess.run(["cp", "-a", fixture, at], check=True)
         os.chmod(at, 0o755)
@@ -181,7 +192,7 @@ class Copy:
         os.mkdir(self.temporary)
         self.purged = None
         self.before = self.listing()
-        self.known = set(messages(mta, self.live()))
+        self.known = set(messages(self.mta, self.live()))
 
     def run(self, words, shim=None, point=0, kind=None, log=None):
         environment = dict(os.environ, TMPDIR=self.temporary)
@@ -334,7 +345,7 @@ def count_calls(copy, words, shim):
 def prepare(copy, steps, shim):
     for step in steps:
         if step[0] == "kill":
-            probe = Copy(copy.mta, os.path.join(copy.at, "..", copy.mta), copy.at + "-probe")
+            probe = Copy(copy.mta, copy.fixture, copy.at + "-probe")
             prepare(probe, steps[:steps.index(step)], shim)
             calls = count_calls(probe, step[2], shim)
             shutil.rmtree(probe.at)
@@ -378,10 +389,13 @@ def settle_restore(copy, way, left):
 
 
 def one_point(name, fixture, at, shim, point, kind, way):
-    mta, steps, words, _, left = CASES[name]
-    copy = Copy(mta, fixture, at)
+    queue, steps, words, _, left = CASES[name]
+    copy = Copy(queue, fixture, at)
     try:
+        original = copy.before
         prepare(copy, steps, shim)
+        if left == "queue" and steps and words not in (["resume"], ["undo"]):     # undo leads back to what was prepared
+            copy.before = copy.listing()
         done = copy.run(words, shim, point, kind)
         if kind in ("KILL", "KILLED") and done.returncode != -9:
             raise Failed(f"was not killed: status {done.returncode}")
@@ -396,7 +410,12 @@ def one_point(name, fixture, at, shim, point, kind, way):
             settle_restore(copy, way, left)
             return
         began = bool(copy.runs())
-        again = copy.run([way])
+        run = copy.run_of(words[0]) if copy.before is not original else None
+        if run is None and copy.before is not original:     # died before it had begun
+            if copy.listing() != copy.before:
+                raise Failed("nothing was begun, but the queue is changed")
+            return
+        again = copy.run([way, run] if run else [way])
         if left == "undo" and way == "resume" and settled(way, again):      # died before it had begun
             again = copy.run(["undo"])
             way = "undo"
@@ -421,9 +440,13 @@ def one_point(name, fixture, at, shim, point, kind, way):
             shutil.rmtree(at, ignore_errors=True)
 
 
-def ways_of(kind, point):
+def ways_of(name, kind, point, points):
     if FULL:
         return ("resume", "undo")
+    if point < points * 3 // 4:
+        if point % SPARSE.get(name, 1):
+            return ()
+        point //= SPARSE.get(name, 1)
     # every point is a crash; every third also one of the failures, in turn: all of them are tried on each operation
     if kind == "KILL":
         return (("resume", "undo")[point % 2],)
@@ -433,17 +456,17 @@ def ways_of(kind, point):
 
 def main():
     shim, work, *only = sys.argv[1:]
-    fixtures = {mta: os.path.join(work, mta) for mta in ("postfix", "sendmail")}
-    for mta, path in fixtures.items():
+    fixtures = {queue: os.path.join(work, queue) for queue in QUEUES}
+    for queue, path in fixtures.items():
         os.makedirs(path)
-        make_fixture(mta, path)
+        make_fixture(queue, path)
     total = failures = 0
     with concurrent.futures.ThreadPoolExecutor(int(os.environ.get("QS_JOBS") or os.cpu_count())) as pool:
-        for name, (mta, steps, words, least, _) in CASES.items():
+        for name, (queue, steps, words, least, _) in CASES.items():
             if only and not any(pattern in name for pattern in only):
                 continue
             try:
-                copy = Copy(mta, fixtures[mta], os.path.join(work, "count"))
+                copy = Copy(queue, fixtures[queue], os.path.join(work, "count"))
                 prepare(copy, steps, shim)
                 calls = count_calls(copy, words, shim)
             except Failed as why:
@@ -453,9 +476,9 @@ def main():
             jobs = {}
             for point in range(1, len(calls) + 1):
                 for kind in KINDS:
-                    for way in ways_of(kind, point):
+                    for way in ways_of(name, kind, point, len(calls)):
                         at = os.path.join(work, f"{name.replace(' ', '_')}-{point}-{kind}-{way}")
-                        jobs[pool.submit(one_point, name, fixtures[mta], at, shim, point, kind, way)] = (point, kind, way)
+                        jobs[pool.submit(one_point, name, fixtures[queue], at, shim, point, kind, way)] = (point, kind, way)
             wrong = []
             for job in concurrent.futures.as_completed(jobs):
                 try:
