@@ -57,8 +57,6 @@ bool pf_new_id(const struct qs_queue *queue, const char *old, uint64_t inode, un
     else if (!id.long_form)
         length = snprintf(to, size, "%05X%llX", (unsigned)((id.microseconds + (uint64_t)attempt * STRIDE) % SECOND),
                           (unsigned long long)inode);
-    else if (attempt == 0)
-        length = snprintf(to, size, "%s", old);
     else
         length = pf_id_encode(&(struct pf_id){true, id.seconds, (uint32_t)((id.microseconds + (uint64_t)attempt * STRIDE) % SECOND),
                                               inode}, to, size);
@@ -130,25 +128,57 @@ static void park(struct plan *p)
     (void)step(p, QS_STEP_MOVE, p->here, p->parked);
 }
 
+static const char *place(struct plan *p, const struct qs_queue *queue, enum pf_dir dir, const char *id)
+{
+    char to[PLACE];
+    char *kept = pf_place_path(queue, dir, id, to, sizeof to) ? talloc_strdup(p->list, to) : NULL;
+    p->no_memory |= kept == NULL;
+    return kept;
+}
+
+/* The ID by which a message goes on. One that is in active has a job in the queue manager's memory, found by the ID, until its
+ * turn comes: were it to enter again under that ID meanwhile, its recipients would be added to the old job, and the new copy be
+ * removed as one that has none left (qmgr_job_obtain, qmgr_active_feed; seen: mail was lost). So it gets a new one of the
+ * same inode. */
+static const char *next_id(struct plan *p, const struct qs_queue *queue, const struct qs_entry *e, char *to, size_t size)
+{
+    if (pf_entry_dir(e) != PF_ACTIVE)
+        return e->id;
+    p->no_memory |= !pf_new_id(queue, e->id, e->inode, 1, to, size);
+    return to;
+}
+
 /* What was taken out of active comes back to deferred. */
 static void back_to_deferred(struct plan *p, const struct qs_queue *queue, const struct qs_entry *e)
 {
-    char to[PLACE];
-    if (pf_entry_dir(e) != PF_ACTIVE)
+    char id[PLACE];
+    if (pf_entry_dir(e) == PF_ACTIVE)
+        p->list[0].back = place(p, queue, PF_DEFERRED, next_id(p, queue, e, id, sizeof id));
+}
+
+/* Gives a log the message's new ID, for good: it is of the message, wherever that goes. */
+static void rename_log(struct plan *p, const struct qs_queue *queue, const struct qs_entry *e, enum pf_dir log)
+{
+    char id[PLACE], from[PLACE];
+    const char *to = place(p, queue, log, next_id(p, queue, e, id, sizeof id));
+    if (to == NULL || !pf_place_path(queue, log, e->id, from, sizeof from))
         return;
-    p->list[0].back = pf_place_path(queue, PF_DEFERRED, e->id, to, sizeof to) ? talloc_strdup(p->list, to) : NULL;
-    p->no_memory |= p->list[0].back == NULL;
+    struct qs_step *s = step(p, QS_STEP_MOVE, from, to);
+    s->optional = s->log = true;
+    s->back = to;
 }
 
 /* Moves the ID's file of a directory, if there is one, into the run directory. */
-static void park_log(struct plan *p, const struct qs_queue *queue, const char *id, enum pf_dir log)
+static void park_log(struct plan *p, const struct qs_queue *queue, const struct qs_entry *e, enum pf_dir log)
 {
-    char from[PLACE], to[PLACE + 2];
-    if (!pf_place_path(queue, log, id, from, sizeof from))
+    char id[PLACE], from[PLACE], to[PLACE + 2];
+    if (!pf_place_path(queue, log, e->id, from, sizeof from))
         return;
     snprintf(to, sizeof to, "@/%s", from);
     struct qs_step *s = step(p, QS_STEP_MOVE, from, to);
     s->optional = s->log = true;
+    if (pf_entry_dir(e) == PF_ACTIVE)
+        s->back = place(p, queue, log, next_id(p, queue, e, id, sizeof id));
 }
 
 static void times(struct plan *p, int64_t when)
@@ -328,7 +358,7 @@ static enum qs_status rewrite_log(struct drop *d, const struct qs_queue *queue, 
     snprintf(fresh, sizeof fresh, "@/new/%s", live);
     if (new.len > 0)
         step(d->plan, QS_STEP_CREATE, live, fresh)->data = (struct qs_span){new.data, new.len};
-    park_log(d->plan, queue, e->id, PF_DEFER);
+    park_log(d->plan, queue, e, PF_DEFER);
     if (new.len > 0)
         step(d->plan, QS_STEP_MOVE, fresh, live)->log = true;
     return QS_OK;
@@ -422,15 +452,19 @@ static enum qs_status refuse(enum pf_dir dir, const char *why, struct qs_error *
 static enum qs_status plan_action(struct plan *p, TALLOC_CTX *parent, const struct qs_queue *queue, const struct qs_entry *e,
                                   struct qs_reader *reader, const struct qs_surgery *what, struct qs_error *err)
 {
+    static const enum pf_dir logs[] = {PF_DEFER, PF_BOUNCE, PF_TRACE};
     enum pf_dir dir = pf_entry_dir(e);
     bool waits = dir == PF_DEFERRED || dir == PF_INCOMING;
     enum qs_status status = QS_OK;
+    char id[PLACE];
     switch (what->action) {
     case QS_ACT_HOLD:
         if (!waits && dir != PF_ACTIVE)
             return refuse(dir, "not one of the queues that hold takes from", err);
-        move_into(p, queue, PF_HOLD, e->id, p->here);
+        move_into(p, queue, PF_HOLD, next_id(p, queue, e, id, sizeof id), p->here);
         back_to_deferred(p, queue, e);
+        for (size_t i = 0; dir == PF_ACTIVE && i < sizeof logs / sizeof *logs; i++)
+            rename_log(p, queue, e, logs[i]);
         return QS_OK;
     case QS_ACT_RELEASE:
         if (dir != PF_HOLD)
@@ -442,11 +476,11 @@ static enum qs_status plan_action(struct plan *p, TALLOC_CTX *parent, const stru
         park(p);
         back_to_deferred(p, queue, e);
         if (dir != PF_MAILDROP)
-            park_log(p, queue, e->id, PF_DEFER);
+            park_log(p, queue, e, PF_DEFER);
         if (dir == PF_ACTIVE || pf_has_log(queue, e->id, PF_BOUNCE))
-            park_log(p, queue, e->id, PF_BOUNCE);
+            park_log(p, queue, e, PF_BOUNCE);
         if (dir == PF_ACTIVE || pf_has_log(queue, e->id, PF_TRACE))
-            park_log(p, queue, e->id, PF_TRACE);
+            park_log(p, queue, e, PF_TRACE);
         return QS_OK;
     case QS_ACT_DEFER:
         if (!waits)
@@ -469,7 +503,7 @@ static enum qs_status plan_action(struct plan *p, TALLOC_CTX *parent, const stru
         if (status != QS_OK)
             return status;
         park(p);
-        park_log(p, queue, e->id, PF_DEFER);    /* its ID ends with the requeue */
+        park_log(p, queue, e, PF_DEFER);    /* its ID ends with the requeue */
         times(p, what->now);
         move_into(p, queue, PF_MAILDROP, e->id, p->parked);
         return QS_OK;

@@ -262,8 +262,9 @@ static void tell_of_server(struct qs_call *call, const struct qs_plan *plan)
     for (uint32_t i = 0; i < plan->count; i++)
         active += strcmp(plan->items[i].queue_name, "active") == 0;
     if (active && strcmp(plan->mta, "postfix") == 0 && (plan->action == QS_ACT_HOLD || plan->action == QS_ACT_PURGE))
-        fprintf(call->out, "%" PRIu32 " of them were in Postfix's active queue: it frees their places as it comes to them, or all "
-                "at once by `postfix reload`\n", active);
+        fprintf(call->out, "%" PRIu32 " of them were in Postfix's active queue: %s new queue IDs, and it frees their places as it "
+                "comes to them, or all at once by `postfix reload`\n", active,
+                plan->action == QS_ACT_HOLD ? "they have" : "undo gives them");
     if (strcmp(plan->mta, "sendmail") == 0 && plan->action == QS_ACT_EXPEDITE)
         fputs("They are first in sendmail's next queue run; `sendmail -q` begins one\n", call->out);
 }

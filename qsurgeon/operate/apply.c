@@ -24,7 +24,7 @@
 #include "run.h"
 
 /* A batch costs a sync of the journal: where nothing has to be created for a message, it may be large. */
-enum { BATCH = 512, BATCH_OF_MOVES = 16384, STAMP = sizeof "20261122-041530" };
+enum { BATCH = 512, BATCH_OF_MOVES = 16384, CHASES = 8, STAMP = sizeof "20261122-041530" };
 
 /* One message of the batch between being described and being moved. */
 struct prepared {
@@ -81,7 +81,8 @@ enum qs_status qs_run_note(struct run *run, uint32_t n, enum qs_outcome outcome,
 
 static enum qs_status list_entries(struct run *run, struct qs_error *err)
 {
-    uint32_t size = 0;
+    uint32_t size = run->entry_count;
+    run->entry_count = 0;
     run->entry_of = qs_table_new(run, run->plan->count);
     struct qs_table *wanted = qs_table_new(run, run->plan->count);
     if (!run->entry_of || !wanted)
@@ -216,6 +217,22 @@ static enum qs_status describe(struct run *run, TALLOC_CTX *batch, uint32_t n, s
 
 /* --- moving ----------------------------------------------------------------------------------------------------------- */
 
+/* A message that is not where it was: a running queue manager takes mail from directory to directory, so that it is looked for
+ * once more, with the others that were missed, before it is said to be gone. */
+static enum qs_status miss(struct run *run, uint32_t n, const char *why, struct qs_error *err)
+{
+    if (run->chases == 0)
+        return qs_run_note(run, n, QS_LEFT_GONE, why, err);
+    if ((run->missed_count & (run->missed_count - 1)) == 0) {       /* full at powers of two */
+        uint32_t *grown = talloc_realloc(run, run->missed, uint32_t, run->missed_count ? run->missed_count * 2 : 1);
+        if (!grown)
+            return qs_fail(err, QS_NOMEM, "out of memory");
+        run->missed = grown;
+    }
+    run->missed[run->missed_count++] = n;
+    return QS_OK;
+}
+
 /* Moves them one after the other; *at is the first that was not tried. */
 static enum qs_status move_batch(struct run *run, const struct prepared *list, uint32_t count, uint32_t *at,
                                  struct qs_error *err)
@@ -232,7 +249,8 @@ static enum qs_status move_batch(struct run *run, const struct prepared *list, u
                 : qs_fail(err, QS_IO, "%s: %s; it could not be put back: `qsurgeon undo %s` or `resume` settles it",
                           run->plan->items[list[i].n].id, why.text, run->result->run);
         }
-        enum qs_status noted = qs_run_note(run, list[i].n, qs_run_outcome(status), why.text, err);
+        enum qs_status noted = status == QS_GONE ? miss(run, list[i].n, why.text, err)
+                                                 : qs_run_note(run, list[i].n, qs_run_outcome(status), why.text, err);
         if (noted != QS_OK)
             return noted;
         if (status == QS_IO || status == QS_NOPERM || status == QS_NOMEM)
@@ -277,18 +295,20 @@ static enum qs_status rest(struct run *run, uint32_t reached, struct qs_error *e
     return QS_OK;
 }
 
-static enum qs_status perform_plan(struct run *run, struct qs_error *err)
+/* Performs the messages of `list`, of which NULL is all. */
+static enum qs_status perform_list(struct run *run, const uint32_t *numbers, uint32_t total, struct qs_error *err)
 {
     const uint32_t batch_size = run->format->moves_only & 1u << run->plan->action ? BATCH_OF_MOVES : BATCH;
     const uint32_t stretch = run->how->rest && run->how->stretch && run->how->stretch < batch_size ? run->how->stretch : batch_size;
-    enum qs_status status = run->plan->action == QS_ACT_REPAIR ? qs_repair_look(run, err) : QS_OK;
-    for (uint32_t n = 0; status == QS_OK && n < run->plan->count;) {
+    enum qs_status status = QS_OK;
+    for (uint32_t i = 0; status == QS_OK && i < total;) {
         TALLOC_CTX *batch = talloc_new(NULL);
         struct prepared *list = talloc_array(batch, struct prepared, batch_size);
         uint32_t count = 0, moved = 0;
         if (!list)
             status = qs_fail(err, QS_NOMEM, "out of memory");
-        for (; status == QS_OK && n < run->plan->count && count < stretch; n++) {
+        for (; status == QS_OK && i < total && count < stretch; i++) {
+            uint32_t n = numbers ? numbers[i] : i;
             struct qs_error why = {""};
             if (!qs_run_needs_work(run, n))
                 continue;
@@ -300,9 +320,10 @@ static enum qs_status perform_plan(struct run *run, struct qs_error *err)
             if (described == QS_OK) {
                 status = qs_journal_moves(run->journal, n, list[count].moves, list[count].count, err);
                 count++;
-            }
-            else if (described == QS_IO || described == QS_NOMEM)
+            } else if (described == QS_IO || described == QS_NOMEM)
                 status = qs_fail(err, described, "%s: %s", run->plan->items[n].id, why.text);
+            else if (described == QS_GONE && !numbers && run->plan->action != QS_ACT_REPAIR)
+                status = miss(run, n, why.text, err);
             else
                 status = qs_run_note(run, n, qs_run_outcome(described), why.text, err);
         }
@@ -313,9 +334,37 @@ static enum qs_status perform_plan(struct run *run, struct qs_error *err)
         enum qs_status left = list ? leave_rest(run, list, moved, count, status == QS_OK ? err : NULL) : QS_OK;
         status = status == QS_OK ? left : status;
         talloc_free(batch);
-        if (status == QS_OK && run->how->rest && count && n < run->plan->count && !run->result->stopped)
-            status = rest(run, n, err);
+        if (status == QS_OK && run->how->rest && count && i < total && !run->result->stopped)
+            status = rest(run, i, err);
     }
+    return status;
+}
+
+/* The messages that were missed, looked for by a fresh listing of the queue, and again those that moved on even so. */
+static enum qs_status chase(struct run *run, struct qs_error *err)
+{
+    enum qs_status status = QS_OK;
+    while (status == QS_OK && run->missed_count) {
+        uint32_t *numbers = run->missed, count = run->missed_count;
+        run->missed = NULL;
+        run->missed_count = 0;
+        run->chases--;
+        talloc_free(run->entry_of);
+        run->entry_of = NULL;
+        status = perform_list(run, numbers, count, err);
+        talloc_free(numbers);
+    }
+    return status;
+}
+
+static enum qs_status perform_plan(struct run *run, struct qs_error *err)
+{
+    enum qs_status status = run->plan->action == QS_ACT_REPAIR ? qs_repair_look(run, err) : QS_OK;
+    run->chases = CHASES;
+    if (status == QS_OK)
+        status = perform_list(run, NULL, run->plan->count, err);
+    if (status == QS_OK)
+        status = chase(run, err);
     uint32_t told_of = 0;
     for (unsigned o = 0; o < QS_OUTCOMES; o++)
         told_of += run->result->count[o];

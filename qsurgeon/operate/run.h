@@ -25,6 +25,9 @@ struct run {
     struct qs_table *entry_of;          /* digest of a queue ID → index of entries */
     struct qs_entry *entries;
     uint32_t entry_count;
+    uint32_t *missed;                   /* messages that had moved on before they were claimed: to be looked for again */
+    uint32_t missed_count;
+    unsigned chases;                    /* how often that may still be done */
     struct qs_table *flaw_of;           /* REPAIR: digest of a path → index of flaws */
     struct qs_flaw *flaws;
 };
