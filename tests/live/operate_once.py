@@ -125,7 +125,10 @@ def main():
         rounds += 1
         here = messages()
         if not here and injector.poll() is not None:
-            break
+            if not os.path.exists(LOG + ".closed") or time.time() - began > LONGEST:
+                break
+            note(["undo"], run(["undo"]))       # all of it lies in quarantine
+            continue
         if injector.poll() is not None and kills < KILLS and not os.path.exists(LOG + ".closed"):
             with open(LOG + ".closed", "x", encoding="ascii"):
                 pass                    # what is left stays until the last kill
