@@ -1417,6 +1417,50 @@ static void moving(void **state)
     finish();
 }
 
+static const char *id_in(const char *path)
+{
+    const char *slash = path ? strrchr(path, '/') : NULL;
+    return slash ? slash + 1 : "";
+}
+
+/* The queue manager keeps a job for what is in active, and finds it by queue ID: a message that leaves must come back under
+ * another, and its logs with it. */
+static void out_of_active(void **state)
+{
+    static const enum qs_action actions[] = {QS_ACT_HOLD, QS_ACT_PURGE};
+    struct qs_envelope env;
+    struct qs_error err;
+    struct qs_entry e;
+    (void)state;
+    begin();
+    sound();
+    put("active/" ID, bytes_of_image(), 0700);
+    struct qs_queue *queue = open_queue();
+    assert_int_equal(pf_next(queue, &e, &err), QS_OK);
+    assert_int_equal(pf_read(queue, &e, reader, &env, &err), QS_OK);
+    for (size_t i = 0; i < sizeof actions / sizeof *actions; i++) {
+        const struct qs_surgery what = {.action = actions[i], .now = 1700000000};
+        struct qs_step *steps = NULL;
+        size_t count = 0;
+        assert_int_equal(pf_steps(root, queue, &e, reader, &env, &what, &steps, &count, &err), QS_OK);
+        assert_int_equal(count, 4);
+        const char *fresh = id_in(steps[0].back);
+        assert_memory_equal(steps[0].back, "deferred/", strlen("deferred/"));
+        assert_string_not_equal(fresh, ID);
+        assert_true(pf_id_valid(qs_span_of(fresh)));
+        assert_int_equal(pf_id_decode(fresh).inode, e.inode);
+        assert_string_equal(id_in(steps[0].to), actions[i] == QS_ACT_HOLD ? fresh : ID);
+        for (size_t k = 1; k < count; k++) {
+            assert_true(steps[k].log && steps[k].optional);
+            assert_string_equal(id_in(steps[k].from), ID);
+            assert_string_equal(id_in(steps[k].back), fresh);
+        }
+        talloc_free(steps);
+    }
+    talloc_free(queue);
+    finish();
+}
+
 static void not_a_queue(void **state)
 {
     struct qs_instance instance = {.format = &qs_format_postfix, .name = "test", .queue_dir = spool};
@@ -1802,6 +1846,7 @@ int main(void)
         cmocka_unit_test(walk),
         cmocka_unit_test(permissions),
         cmocka_unit_test(modes),
+        cmocka_unit_test(out_of_active),
         cmocka_unit_test(moving),
         cmocka_unit_test(not_a_queue),
         cmocka_unit_test(discovery),
