@@ -51,6 +51,23 @@ def listing(spool):
     return found
 
 
+ACTIVE = "EE49EE66423"      # the fixture's message in active
+
+
+def is_back(before, now):
+    """All is as before, but that what was taken out of active may be deferred, under another queue ID together with its logs."""
+    before, now, fresh = dict(before), dict(now), set()
+    for path in [p for p in before if p.endswith("/" + ACTIVE)]:
+        stat = before.pop(path)
+        here = next((p for p, s in now.items() if s == stat), "")
+        now.pop(here, None)
+        kind = "deferred" if path.startswith("active/") else path.split("/")[0]
+        if here != path and (here.split("/")[0] != kind or here.endswith(ACTIVE)):
+            return False
+        fresh.add(os.path.basename(here))
+    return len(fresh) == 1 and before == now
+
+
 def one_line(done):
     return len(done.stderr.strip().splitlines()) == 1
 
@@ -97,7 +114,7 @@ done = run(spool, "hold", *ALL, "--commit")
 check("hold works", done.returncode in (0, 2) and listing(spool) != before, done.stderr)
 done = run(spool, "undo")
 check("undo after hold: the same listing but for what was active", done.returncode == 0 and
-      {p: s for p, s in listing(spool).items() if s != before.get(p)}.keys() <= {"deferred/E/EE49EE66423"}, done.stderr)
+      is_back(before, listing(spool)), done.stderr)
 
 spool = queue()
 before = listing(spool)
@@ -118,7 +135,7 @@ lost = subprocess.run(["find", f"{spool}/.qsurgeon", "-type", "f"], capture_outp
 check("and the messages are in quarantine", lost > 25, lost)
 done = run(spool, "undo")
 check("and undo brings them back", done.returncode == 0 and
-      {p: s for p, s in listing(spool).items() if s != before.get(p)}.keys() <= {"deferred/E/EE49EE66423"}, done.stderr + done.stdout)
+      is_back(before, listing(spool)), done.stderr + done.stdout)
 
 spool = queue()
 before = listing(spool)
@@ -262,8 +279,8 @@ try:
             os.truncate(f"{WORK}/full/fill", 0)
             undone = run(spool, "undo", state=f"{WORK}/full/s{free}")
             now = listing(spool)
-            before.pop("active/EE49EE66423", None), now.pop("deferred/E/EE49EE66423", None), now.pop("active/EE49EE66423", None)
-            check(f"state on a full disk, {free} KiB free: told in a line, undone", ok and undone.returncode in (0, 64) and now == before,
+            check(f"state on a full disk, {free} KiB free: told in a line, undone",
+                  ok and undone.returncode in (0, 64) and is_back(before, now),
                   f"{done.returncode} {done.stderr} / {undone.returncode} {undone.stderr}")
             subprocess.run(["rm", "-rf", f"{WORK}/full/s{free}"], check=True)
         check("with room enough it works", done.returncode in (0, 2), done.stderr)
