@@ -313,6 +313,9 @@ static enum qs_status ask_all(TALLOC_CTX *scratch, struct found *found, const ch
                               struct qs_error *err)
 {
     struct qs_span printed, other, item;
+    /* installed, and never configured: postconf would complain, after it has slept for a second */
+    if (access("/etc/postfix", F_OK) == 0 && access("/etc/postfix/main.cf", F_OK) != 0 && errno == ENOENT)
+        return QS_OK;
     enum qs_status status = ask(scratch, postconf, NULL, &printed, err);
     if (status != QS_OK)
         return status == QS_NOMEM ? status : QS_OK;
