@@ -373,8 +373,13 @@ static enum qs_status plan_drop(struct plan *p, TALLOC_CTX *parent, const struct
         return status;
     if (d.dropped == 0)
         return qs_fail(err, QS_USAGE, "none of the recipients to be taken off waits in it");
-    if (d.kept == 0)
-        return qs_fail(err, QS_USAGE, "no recipient would be left: purge it instead");
+    if (d.kept == 0) {              /* the whole message is for nobody: into the run directory, until an undo */
+        park(p);
+        park_log(p, queue, e, PF_DEFER);
+        park_log(p, queue, e, PF_BOUNCE);
+        park_log(p, queue, e, PF_TRACE);
+        return QS_OK;
+    }
     struct qs_step *more = talloc_realloc(parent, p->list, struct qs_step, (unsigned)(STEPS_MOST + d.dropped));
     if (more == NULL)
         return qs_fail(err, QS_NOMEM, "out of memory");

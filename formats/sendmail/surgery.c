@@ -241,7 +241,7 @@ static enum qs_status make_image(TALLOC_CTX *parent, struct qs_reader *reader, c
     if (what->action == QS_ACT_DROP && im.dropped == 0)
         return qs_fail(err, QS_USAGE, "none of the recipients to be taken off waits in it");
     if (what->action == QS_ACT_DROP && im.kept == 0)
-        return qs_fail(err, QS_USAGE, "no recipient would be left: purge it instead");
+        return QS_END;              /* no recipient would be left */
     *out = (struct qs_span){im.bytes.data, im.bytes.len};
     return QS_OK;
 }
@@ -357,6 +357,8 @@ enum qs_status sm_steps(TALLOC_CTX *parent, const struct qs_queue *queue, const 
         case QS_ACT_DROP:
             status = lost ? qs_fail(err, QS_USAGE, "a lost message")
                           : plan_rewrite(&p, parent, queue, e, reader, what, here, (char)e->kind, err);
+            if (status == QS_END)       /* the whole message is for nobody: into the run directory, until an undo */
+                status = plan_purge(&p, parent, queue, e, reader, here, err);
             break;
         case QS_ACT_RESTORE:
         case QS_ACT_DEFER:

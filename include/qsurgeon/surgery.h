@@ -19,7 +19,7 @@ enum qs_action {
     QS_ACT_DEFER,           /* not before a time (Postfix) */
     QS_ACT_EXPEDITE,        /* first in the next queue run */
     QS_ACT_REQUEUE,         /* once more through cleanup and the content filters (Postfix) */
-    QS_ACT_DROP,            /* take recipients off */
+    QS_ACT_DROP,            /* take recipients off; a message with none left goes into the run directory */
     QS_ACT_REPAIR,          /* what inspect() found: orphans and stale files into the run directory, misnamed ones renamed */
     QS_ACT_RESTORE,         /* back from an archive; no driver describes it: format.h has new_id and place */
 };
