@@ -162,20 +162,27 @@ static void heed_signals(void)
     sigaction(SIGHUP, &action, NULL);
 }
 
+/* What every run begins with: may it be, whose is the queue, and a state directory of the owner. */
+static enum qs_status prepare(struct qs_call *call, const struct qs_instance *instance, const struct qs_queue *queue,
+                              const char **state, uid_t *uid, gid_t *gid, struct qs_error *err)
+{
+    *state = qs_operating_state(call, instance->format->name);
+    if (!*state)
+        return qs_fail(err, QS_NOMEM, "out of memory");
+    enum qs_status status = qs_operating_allowed(instance, queue, err);
+    if (status == QS_OK)
+        status = instance->format->owner(queue, uid, gid, err);
+    umask(077);
+    return status == QS_OK ? make_state(*state, *uid, *gid, err) : status;
+}
+
 enum qs_status qs_operating_aside(struct qs_call *call, const struct qs_instance *instance, const struct qs_queue *queue,
                                   struct qs_operate *how, struct qs_error *err)
 {
     uid_t uid = 0;
     gid_t gid = 0;
-    const char *state = qs_operating_state(call, instance->format->name);
-    if (!state)
-        return qs_fail(err, QS_NOMEM, "out of memory");
-    enum qs_status status = qs_operating_allowed(instance, queue, err);
-    if (status == QS_OK)
-        status = instance->format->owner(queue, &uid, &gid, err);
-    umask(077);
-    if (status == QS_OK)
-        status = make_state(state, uid, gid, err);
+    const char *state;
+    enum qs_status status = prepare(call, instance, queue, &state, &uid, &gid, err);
     if (status != QS_OK)
         return status;
     heed_signals();
@@ -204,18 +211,11 @@ enum qs_status qs_operating_begin(struct qs_call *call, const struct qs_instance
 {
     uid_t uid = 0;
     gid_t gid = 0;
-    const char *state = qs_operating_state(call, instance->format->name);
-    if (!state)
-        return qs_fail(err, QS_NOMEM, "out of memory");
-    enum qs_status status = qs_operating_allowed(instance, queue, err);
-    if (status == QS_OK)
-        status = instance->format->owner(queue, &uid, &gid, err);
-    umask(077);
+    const char *state;
+    enum qs_status status = prepare(call, instance, queue, &state, &uid, &gid, err);
     const char *output = call->options->output;
     if (status == QS_OK && output && !(output = qs_operating_absolute(call, output)))
         return qs_fail(err, QS_NOMEM, "out of memory");
-    if (status == QS_OK)
-        status = make_state(state, uid, gid, err);
     if (status == QS_OK)
         status = qs_prepare_queue(instance->queue_dir, uid, gid, err);
     if (status == QS_OK)
