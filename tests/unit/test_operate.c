@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Plans, journals and the file operations, on directories made here. */
-#include "unit.h"
+#include "place.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
@@ -12,38 +12,7 @@
 #include "../../qsurgeon/operate/perform.h"
 #include "qsurgeon/plan.h"
 
-static char place[64];
 static struct qs_error err;
-
-static int setup(void **state)
-{
-    snprintf(place, sizeof place, "/tmp/qsurgeon-unit.XXXXXX");
-    return root_setup(state) != 0 || !mkdtemp(place) ? -1 : 0;
-}
-
-static int teardown(void **state)
-{
-    char command[100];
-    snprintf(command, sizeof command, "rm -rf %s", place);
-    return (system(command) != 0) | root_teardown(state);
-}
-
-static const char *in_place(const char *name)
-{
-    static char paths[4][200];
-    static unsigned next;
-    char *to = paths[next++ % 4];
-    snprintf(to, sizeof paths[0], "%s/%s", place, name);
-    return to;
-}
-
-static void put(const char *path, const void *data, size_t size)
-{
-    FILE *file = fopen(path, "we");
-    assert_non_null(file);
-    assert_int_equal(fwrite(data, 1, size, file), size);
-    assert_int_equal(fclose(file), 0);
-}
 
 static char *get(const char *path, size_t *size)
 {

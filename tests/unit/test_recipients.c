@@ -145,13 +145,6 @@ static void the_queue_is_marked(void **state)
     assert_int_equal(m.messages, 1);
 }
 
-static int free_all(void **state)
-{
-    (void)state;
-    talloc_free_children(root);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {

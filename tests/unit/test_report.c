@@ -16,15 +16,6 @@
     "From: Ann <ann@example.org>\nSubject: " subject "\n\nThe paintings came back from the restorer "        \
     "yesterday and look wonderful. Would you like to come over on friday to see them?\n"
 
-/* Whatever a test made under the root; what the code under test forgot elsewhere stays, and is counted at the
- * end. */
-static int free_all(void **state)
-{
-    (void)state;
-    talloc_free_children(root);
-    return 0;
-}
-
 static const struct qs_style plain = {
     .columns = 80, .utf8 = true, .program = "qsurgeon", .selection = "",
 };

@@ -320,13 +320,6 @@ static void old_entries_stay_unless_good(void **state)
             assert_int_equal(block->entry[i].until, NOW + 2 * HOUR);
 }
 
-static int free_all(void **state)
-{
-    (void)state;
-    talloc_free_children(root);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
