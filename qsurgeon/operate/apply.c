@@ -79,9 +79,19 @@ enum qs_status qs_run_note(struct run *run, uint32_t n, enum qs_outcome outcome,
 
 /* --- describing ------------------------------------------------------------------------------------------------------- */
 
+/* A queue is listed once by the object that was opened for it: for another listing it is opened anew. */
 static enum qs_status list_entries(struct run *run, struct qs_error *err)
 {
     uint32_t size = run->entry_count;
+    if (run->listed) {
+        struct qs_queue *fresh = NULL;
+        enum qs_status status = run->format->open(run, run->instance, &fresh, err);
+        if (status != QS_OK)
+            return status;
+        talloc_free(run->fresh);
+        run->queue = run->fresh = fresh;
+    }
+    run->listed = true;
     run->entry_count = 0;
     run->entry_of = qs_table_new(run, run->plan->count);
     struct qs_table *wanted = qs_table_new(run, run->plan->count);
@@ -153,7 +163,7 @@ static enum qs_status find_entry(struct run *run, const struct qs_plan_item *ite
 {
     enum qs_status status = run->entry_of ? QS_OK : list_entries(run, err);
     if (status != QS_OK)
-        return QS_NOMEM;
+        return status == QS_NOMEM ? QS_NOMEM : QS_IO;
     uint32_t at = qs_table_get(run->entry_of, id_key(item->id), UINT32_MAX);
     if (at == UINT32_MAX)
         return qs_fail(err, QS_GONE, "not in the queue any more");
@@ -295,8 +305,9 @@ static enum qs_status rest(struct run *run, uint32_t reached, struct qs_error *e
     return QS_OK;
 }
 
-/* Performs the messages of `list`, of which NULL is all. */
-static enum qs_status perform_list(struct run *run, const uint32_t *numbers, uint32_t total, struct qs_error *err)
+/* Performs the messages of that list. */
+static enum qs_status perform_list(struct run *run, const uint32_t *numbers, uint32_t total, bool chasing,
+                                   struct qs_error *err)
 {
     const uint32_t batch_size = run->format->moves_only & 1u << run->plan->action ? BATCH_OF_MOVES : BATCH;
     const uint32_t stretch = run->how->rest && run->how->stretch && run->how->stretch < batch_size ? run->how->stretch : batch_size;
@@ -308,7 +319,7 @@ static enum qs_status perform_list(struct run *run, const uint32_t *numbers, uin
         if (!list)
             status = qs_fail(err, QS_NOMEM, "out of memory");
         for (; status == QS_OK && i < total && count < stretch; i++) {
-            uint32_t n = numbers ? numbers[i] : i;
+            uint32_t n = numbers[i];
             struct qs_error why = {""};
             if (!qs_run_needs_work(run, n))
                 continue;
@@ -322,7 +333,7 @@ static enum qs_status perform_list(struct run *run, const uint32_t *numbers, uin
                 count++;
             } else if (described == QS_IO || described == QS_NOMEM)
                 status = qs_fail(err, described, "%s: %s", run->plan->items[n].id, why.text);
-            else if (described == QS_GONE && !numbers && run->plan->action != QS_ACT_REPAIR)
+            else if (described == QS_GONE && !chasing && run->plan->action != QS_ACT_REPAIR)
                 status = miss(run, n, why.text, err);
             else
                 status = qs_run_note(run, n, qs_run_outcome(described), why.text, err);
@@ -351,9 +362,33 @@ static enum qs_status chase(struct run *run, struct qs_error *err)
         run->chases--;
         talloc_free(run->entry_of);
         run->entry_of = NULL;
-        status = perform_list(run, numbers, count, err);
+        status = perform_list(run, numbers, count, true, err);
         talloc_free(numbers);
     }
+    return status;
+}
+
+static bool in_hands(const struct run *run, const struct qs_plan_item *item)
+{
+    const struct qs_entry e = {item->id, item->dir, item->kind, item->inode};
+    return item->placed && run->format->lock_rule(run->queue, &e) == QS_LOCK_NONE;
+}
+
+/* All of the plan, those last that the MTA has in its hands: for each of them that is taken away it takes in one that waits. */
+static enum qs_status perform_all(struct run *run, struct qs_error *err)
+{
+    const struct qs_plan *plan = run->plan;
+    uint32_t *numbers = talloc_array(NULL, uint32_t, plan->count + 1), first = 0, last = plan->count;
+    if (!numbers)
+        return qs_fail(err, QS_NOMEM, "out of memory");
+    for (uint32_t n = 0; n < plan->count; n++)
+        if (!in_hands(run, &plan->items[n]))
+            numbers[first++] = n;
+    for (uint32_t n = plan->count; n-- > 0;)
+        if (in_hands(run, &plan->items[n]))
+            numbers[--last] = n;
+    enum qs_status status = perform_list(run, numbers, plan->count, false, err);
+    talloc_free(numbers);
     return status;
 }
 
@@ -362,7 +397,7 @@ static enum qs_status perform_plan(struct run *run, struct qs_error *err)
     enum qs_status status = run->plan->action == QS_ACT_REPAIR ? qs_repair_look(run, err) : QS_OK;
     run->chases = CHASES;
     if (status == QS_OK)
-        status = perform_list(run, NULL, run->plan->count, err);
+        status = perform_all(run, err);
     if (status == QS_OK)
         status = chase(run, err);
     uint32_t told_of = 0;

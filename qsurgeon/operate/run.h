@@ -22,6 +22,8 @@ struct run {
     struct qs_run_result *result;
     bool undoing;                       /* outcomes are those of the undo */
     char *dir;                          /* <state>/<run> */
+    struct qs_queue *fresh;             /* queue, when it was opened for another listing; else NULL */
+    bool listed;                        /* queue has been walked */
     struct qs_table *entry_of;          /* digest of a queue ID → index of entries */
     struct qs_entry *entries;
     uint32_t entry_count;

@@ -6,10 +6,12 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 #include "../../qsurgeon/operate/fsops.h"
 #include "../../qsurgeon/operate/journal.h"
 #include "../../qsurgeon/operate/perform.h"
+#include "qsurgeon/apply.h"
 #include "qsurgeon/plan.h"
 
 static struct qs_error err;
@@ -45,9 +47,9 @@ static void test_fsops(void **state)
     assert_int_equal(symlink("one", in_place("q/a/sym")), 0);
     assert_int_equal(qs_fs_open(root, in_place("q"), &fs, &err), QS_OK);
     assert_int_equal(qs_fs_open(root, in_place("q"), &second, &err), QS_BUSY);
-    static const char *const names[] = {"", ".", "..", "a/b", "lock", "../x"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        assert_int_equal(qs_fs_run(fs, names[i], &err), QS_DATA);
+    static const char *const bad[] = {"", ".", "..", "a/b", "lock", "../x"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        assert_int_equal(qs_fs_run(fs, bad[i], &err), QS_DATA);
     assert_int_equal(qs_fs_move(fs, "a/one", "@/a/one", &err), QS_DATA);    /* no run yet */
     assert_int_equal(qs_fs_run(fs, "run", &err), QS_OK);
     static const char *const paths[] = {"../x", "/etc/passwd", "a//one", "a/./one", "a/../a/one", "a/", "@/../x", "@/", ""};
@@ -276,11 +278,152 @@ static void test_journal(void **state)
     talloc_free_children(root);
 }
 
+/* --- a run beside an MTA that moves its mail --------------------------------------------------------------------------- */
+
+/* An MTA whose messages wait in one directory, and are in another while it has them in its hands. */
+enum { WAITS, HANDS, DIRECTORIES };
+static const char *const directories[DIRECTORIES] = {"waits", "hands"}, *const names[] = {"one", "two", "three"};
+enum { NAMES = sizeof names / sizeof *names };
+
+struct qs_queue {
+    size_t walked;
+};
+
+static bool mta_path(const struct qs_queue *queue, const struct qs_entry *e, char *to, size_t size)
+{
+    (void)queue;
+    return snprintf(to, size, "%s/%s", directories[e->dir], e->id) > 0;
+}
+
+static const char *mta_file(const struct qs_entry *e)
+{
+    char name[40];
+    snprintf(name, sizeof name, "live/%s/%s", directories[e->dir], e->id);
+    return in_place(name);
+}
+
+static enum qs_status mta_open(TALLOC_CTX *parent, const struct qs_instance *instance, struct qs_queue **out,
+                               struct qs_error *error)
+{
+    (void)instance;
+    *out = talloc_zero(parent, struct qs_queue);
+    return *out ? QS_OK : qs_fail(error, QS_NOMEM, "out of memory");
+}
+
+static enum qs_status mta_next(struct qs_queue *queue, struct qs_entry *e, struct qs_error *error)
+{
+    (void)error;
+    struct stat st;
+    while (queue->walked < (size_t)NAMES * DIRECTORIES) {
+        *e = (struct qs_entry){.id = names[queue->walked / DIRECTORIES], .dir = (uint32_t)(queue->walked % DIRECTORIES)};
+        queue->walked++;
+        if (lstat(mta_file(e), &st) == 0) {
+            e->inode = st.st_ino;
+            return QS_OK;
+        }
+    }
+    return QS_END;
+}
+
+static enum qs_status mta_read(const struct qs_queue *queue, struct qs_entry *e, struct qs_reader *reader,
+                               struct qs_envelope *out, struct qs_error *error)
+{
+    (void)queue;
+    *out = (struct qs_envelope){.size = 1};
+    return qs_file_open(reader->message, AT_FDCWD, mta_file(e), error);
+}
+
+static enum qs_status mta_content(const struct qs_queue *queue, const struct qs_entry *e, struct qs_reader *reader, size_t cap,
+                                  struct qs_span *out, bool *whole, struct qs_error *error)
+{
+    (void)queue, (void)e, (void)reader, (void)cap, (void)error;
+    *out = qs_span_of("x");
+    *whole = true;
+    return QS_OK;
+}
+
+static enum qs_lock_rule mta_lock_rule(const struct qs_queue *queue, const struct qs_entry *e)
+{
+    (void)queue;
+    return e && e->dir == HANDS ? QS_LOCK_NONE : QS_LOCK_AFTER_CLAIM;
+}
+
+static enum qs_status mta_steps(TALLOC_CTX *parent, const struct qs_queue *queue, const struct qs_entry *e,
+                                struct qs_reader *reader, const struct qs_envelope *envelope, const struct qs_surgery *what,
+                                struct qs_step **list, size_t *count, struct qs_error *error)
+{
+    (void)queue, (void)reader, (void)envelope, (void)what, (void)error;
+    *list = talloc_zero(parent, struct qs_step);
+    **list = (struct qs_step){.kind = QS_STEP_MOVE, .to = talloc_asprintf(parent, "hold/%s", e->id),
+                              .from = talloc_asprintf(parent, "%s/%s", directories[e->dir], e->id)};
+    *count = 1;
+    return QS_OK;
+}
+
+static const char *mta_root(const struct qs_queue *queue)
+{
+    (void)queue;
+    static char path[100];
+    snprintf(path, sizeof path, "%s/live", place);
+    return path;
+}
+
+static const struct qs_format mta = {
+    .name = "mta", .open = mta_open, .next = mta_next, .read = mta_read, .content = mta_content, .path = mta_path,
+    .lock_rule = mta_lock_rule, .steps = mta_steps, .root = mta_root, .actions = 1 << QS_ACT_HOLD,
+};
+
+/* When the first message has been moved, the MTA takes one of those that wait. */
+static bool takes_one(void *data, uint32_t done, uint32_t count)
+{
+    (void)count;
+    if (done == 1 && !*(bool *)data) {
+        assert_true(there("live/hold/two") && there("live/hands/one"));     /* what it had in its hands is left for later */
+        assert_int_equal(rename(in_place("live/waits/three"), in_place("live/hands/three")), 0);
+        *(bool *)data = true;
+    }
+    return true;
+}
+
+static void test_moving_mail(void **state)
+{
+    (void)state;
+    static const char *const made[] = {"live", "live/waits", "live/hands", "live/hold", "state"};
+    for (size_t i = 0; i < sizeof made / sizeof *made; i++)
+        assert_int_equal(mkdir(in_place(made[i]), 0700), 0);
+    struct qs_plan_item list[NAMES];
+    for (uint32_t i = 0; i < NAMES; i++) {
+        struct qs_entry e = {.id = names[i], .dir = i == 0 ? HANDS : WAITS};
+        struct stat st;
+        put(mta_file(&e), "x", 1);
+        assert_int_equal(stat(mta_file(&e), &st), 0);
+        list[i] = (struct qs_plan_item){.id = names[i], .queue_name = directories[e.dir], .reason = "storm", .inode = st.st_ino,
+                                        .size = 1, .digest = XXH3_64bits("x", 1), .dir = e.dir, .placed = true,
+                                        .path = talloc_asprintf(root, "%s/%s", directories[e.dir], names[i])};
+    }
+    bool taken = false;
+    struct qs_plan plan = {.host = "h", .mta = "mta", .instance = "mta", .queue_dir = mta_root(NULL), .tool = "1", .words = "all",
+                           .made = 1, .action = QS_ACT_HOLD, .items = list, .count = NAMES, .bytes = NAMES};
+    const struct qs_instance instance = {.format = &mta, .name = "mta", .queue_dir = plan.queue_dir};
+    const struct qs_operate how = {.state_dir = in_place("state"), .archive_fd = -1, .now = 1, .keep_going = takes_one,
+                                   .data = &taken};
+    struct qs_run_result *result = NULL;
+    struct qs_queue *queue = NULL;
+    assert_int_equal(qs_prepare_queue(plan.queue_dir, getuid(), getgid(), &err), QS_OK);
+    assert_int_equal(mta_open(root, &instance, &queue, &err), QS_OK);
+    assert_int_equal(qs_apply(root, &plan, &instance, queue, &how, &result, &err), QS_OK);
+    assert_true(taken);
+    assert_true(there("live/hold/one") && there("live/hold/two") && there("live/hold/three"));
+    assert_int_equal(result->count[QS_DONE], NAMES);
+    talloc_free_children(root);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_fsops), cmocka_unit_test(test_new_file), cmocka_unit_test(test_perform),
         cmocka_unit_test(test_plan), cmocka_unit_test(test_journal),
+        cmocka_unit_test(test_moving_mail),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
