@@ -5,6 +5,7 @@ import argparse
 import asyncio
 import json
 import os
+import re
 import shutil
 import smtplib
 import socket
@@ -23,6 +24,7 @@ def options():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--program", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--queue", type=Path)
     parser.add_argument("--storm", type=int, default=100000)
     parser.add_argument("--real", type=int, default=300)
     parser.add_argument("--slow", type=float, default=5)
@@ -42,7 +44,7 @@ class Sink(threading.Thread):
 
     def __init__(self, slow):
         super().__init__(daemon=True)
-        self.slow, self.real, self.delivered, self.answered = slow, frozenset(), {}, 0
+        self.slow, self.real, self.due, self.delivered, self.answered = slow, frozenset(), frozenset(), {}, 0
         self.loop, self.ready = asyncio.new_event_loop(), threading.Event()
         self.port = None
 
@@ -75,10 +77,13 @@ class Sink(threading.Thread):
                         writer.write(b"451 4.7.1 try again later\r\n")
                 elif verb == b"DATA" and accepted:
                     writer.write(b"354 Go on\r\n")
-                    while await reader.readline() not in (b".\r\n", b""):
-                        pass
+                    name = None
+                    while (line := await reader.readline()) not in (b".\r\n", b""):
+                        if name is None and line[:11].lower() == b"message-id:":
+                            name = line[11:].strip()
                     for address in accepted:
-                        self.delivered.setdefault(address, time.monotonic())
+                        if (name, address) in self.due:
+                            self.delivered.setdefault((name, address), time.monotonic())
                     accepted = []
                     writer.write(b"250 2.0.0 Ok\r\n")
                 elif verb == b"DATA":
@@ -100,12 +105,13 @@ class Flow:
         self.sink = Sink(args.slow)
         self.sink.start()
         self.sink.ready.wait()
-        self.base, self.out = self.work / "base", self.work / "out"
+        self.kept = args.queue or self.work / "queue"
+        self.base, self.out = self.kept / "base", self.kept / "out"
 
     def mta(self, directory, port, *words):
         subprocess.run([LAB / "mta-postfix", directory, str(port), *map(str, words)], check=True)
 
-    def prepare(self):
+    def make(self):
         """A queue of all of it, made by a real Postfix, everything due now."""
         scenario = {
             "about": "a stolen account, and the users' own mail", "seed": 11, "duration": 7200,
@@ -115,31 +121,45 @@ class Flow:
                 {"name": "stolen", "kind": "compromised", "count": self.args.storm, "mode": "auth", "template": "bank",
                  "clients": 25, "mutators": {"url": 0.8, "subject": 0.4, "html_noise": 0.3}},
                 {"name": "ham", "kind": "ham", "count": self.args.real}]}
-        (self.work / "scenario.json").write_text(json.dumps(scenario))
+        self.kept.mkdir(parents=True, exist_ok=True)
+        self.kept.chmod(0o755)
+        (self.kept / "scenario.json").write_text(json.dumps(scenario))
         port = free_port()
         say(f"making {self.args.storm:,} storm and {self.args.real:,} real messages in a Postfix of its own")
         quiet = {"check": True, "stdout": sys.stderr}
-        subprocess.run([LAB / "stormlab", "gen", self.work / "scenario.json", "--out", self.out], **quiet)
+        subprocess.run([LAB / "stormlab", "gen", self.kept / "scenario.json", "--out", self.out], **quiet)
         self.mta(self.base, port, "start", "--site", self.out / "site.json", "--set", "enable_long_queue_ids=yes")
-        subprocess.run([LAB / "stormlab", "inject-postfix", self.out, "--config", self.base / "etc", "--smtp",
-                        f"127.0.0.1:{port}"], **quiet)
-        self.mta(self.base, port, "stop")
+        try:
+            subprocess.run([LAB / "stormlab", "inject-postfix", self.out, "--config", self.base / "etc", "--smtp",
+                            f"127.0.0.1:{port}"], **quiet)
+        finally:
+            self.mta(self.base, port, "stop")
         now = time.time()
         subprocess.run([LAB / "stormlab", "retouch", self.out, self.base / "spool"], **quiet)
         for path in (self.base / "spool").glob("deferred/**/*"):
             if path.is_file():
                 os.utime(path, (now, now - 60))
+        (self.kept / "made").write_text("yes\n")
+
+    def prepare(self):
+        """The queue, and what is real in it."""
+        if not (self.kept / "made").exists():
+            self.make()
         truth = {line["n"]: line["label"] for line in map(json.loads, (self.out / "truth.jsonl").open(encoding="utf-8"))}
-        real, self.storm = set(), []
+        due, self.storm = set(), []
         for line in map(json.loads, (self.out / "envelopes.jsonl").open(encoding="utf-8")):
             legit = truth[line["n"]] in ("legit", "ham")
             if legit:
-                real.update(address.lower() for address in line["rcpt_to"])
+                text = (self.out / "messages" / f"{line['n']:06}.eml").read_bytes()
+                name = re.search(rb"(?mi)^message-id:\s*(\S+)", text)[1]
+                due.update((name, address.lower()) for address in line["rcpt_to"])
             else:
                 self.storm.append(line)
+        self.args.storm, self.args.real = len(self.storm), len(truth) - len(self.storm)
         ids = dict(line.split()[:2] for line in (self.out / "queue.tsv").open(encoding="ascii") if line[0].isdigit())
         self.real_ids = {ids[str(n)] for n, label in truth.items() if label in ("legit", "ham") and str(n) in ids}
-        self.sink.real = frozenset(real)
+        real = {address for _, address in due}
+        self.sink.due, self.sink.real = frozenset(due), frozenset(real)
         (self.work / "real").write_text("".join(f"{name}\n" for name in sorted(self.real_ids)))
         (self.work / "transport").write_text("".join(f"{a} smtp:[127.0.1.1]:{self.sink.port}\n" for a in sorted(real)))
         letters = "0123456789abcdefghijklmnopqrstuvwxyz"
@@ -183,6 +203,7 @@ class Flow:
         subprocess.run(["cp", "-a", "--reflink=auto", self.base / "spool", directory / "spool"], check=True)
         self.sink.delivered, self.sink.answered = {}, 0
         self.mta(directory, port, "start", "--site", self.out / "site.json", "--set", "enable_long_queue_ids=yes",
+                 "--set", "maximal_queue_lifetime=100d", "--set", "bounce_queue_lifetime=100d",   # a kept queue may be old
                  "--set", "defer_transports=", "--set", "relayhost=", "--set", "minimal_backoff_time=300s",
                  "--set", "queue_run_delay=300s", "--set", "maximal_backoff_time=4000s",
                  "--set", f"qmgr_message_active_limit={max(20, min(20000, self.args.storm // 5))}",
@@ -199,16 +220,16 @@ class Flow:
         took = time.monotonic() - begin
         if done.returncode not in (0, 2):
             sys.exit(f"flow: {title} ended with {done.returncode}: {done.stderr[-500:]}")
-        while len(self.sink.delivered) < len(self.sink.real) and time.monotonic() - begin < self.args.bound:
+        while len(self.sink.delivered) < len(self.sink.due) and time.monotonic() - begin < self.args.bound:
             time.sleep(0.05)
-        all_there = len(self.sink.delivered) >= len(self.sink.real)
+        all_there = len(self.sink.delivered) >= len(self.sink.due)
         last = max(self.sink.delivered.values(), default=begin) - begin if all_there else None
         stop.set()
         arriving.join()
         self.mta(directory, port, "stop")
         shutil.rmtree(directory)
         say(f"{title}: command {took:.1f} s, last real message {'not within the bound' if last is None else f'{last:.1f} s'}, "
-            f"{before} of {len(self.sink.real)} had come before")
+            f"{before} of {len(self.sink.due)} had come before")
         return title, took, last, len(self.sink.delivered)
 
 
@@ -225,11 +246,11 @@ def main():
     rows = [flow.measure(which) for which in args.only or ("express", "hold", "delete", "nothing")]
     print(f"## {args.storm:,} storm messages whose destinations answer after {args.slow:g} s, {args.real:,} real ones between "
           f"them, {args.arriving:g} new storm messages a second\n")
-    print("| what is done | seconds of the command | until the last real message has arrived | real recipients served |")
+    print("| what is done | seconds of the command | until the last real message has arrived | real deliveries made |")
     print("|---|---:|---:|---:|")
     for title, took, last, served in rows:
         print(f"| {title} | {took:.1f} | {'more than ' + format(args.bound, 'g') if last is None else format(last, '.1f')} | "
-              f"{served:,} of {len(flow.sink.real):,} |")
+              f"{served:,} of {len(flow.sink.due):,} |")
     if args.smoke and any(served == 0 for _, _, _, served in rows[:3]):
         sys.exit("flow: no real message was delivered at all")
 

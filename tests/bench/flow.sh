@@ -5,6 +5,7 @@
 # `qsurgeon express`, for postqueue, jq and postsuper with a perfect filter, and for doing nothing. Wants root, Postfix and jq.
 #   --build DIR    a build with the program; otherwise a Release build is made below $QS_CACHE
 #   --work DIR     where queues are made (default: a temporary directory)
+#   --queue DIR    the queue that an earlier call has made and left there; if there is none, it is made there and left
 #   --storm N      storm messages (default 100000)       --real N     real ones between them (default 300)
 #   --slow S       seconds until a storm destination answers, with a deferral (default 5)
 #   --arriving N   new storm messages a second (default 10)
@@ -21,7 +22,7 @@ while [ $# -gt 0 ]; do
     case $1 in
         --build) build=${2:?} && shift ;;
         --work) work=${2:?} && shift ;;
-        --storm | --real | --slow | --arriving | --bound | --only) pass+=("$1" "${2:?}") && shift ;;
+        --queue | --storm | --real | --slow | --arriving | --bound | --only) pass+=("$1" "${2:?}") && shift ;;
         --smoke) pass+=(--storm 360 --real 40 --slow 1 --arriving 3 --bound 25 --smoke) ;;
         *) usage ;;
     esac
