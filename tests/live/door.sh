@@ -7,7 +7,8 @@ command -v unbound > /dev/null || { skip door "unbound is not installed"; exit 0
 in_private_network door
 ip addr add 192.0.2.40/32 dev lo        # this host's own address
 
-"$lab/mta-dns" "$work/dns" 53 start \
+# shellcheck disable=SC2086
+"$lab/mta-dns" "$work/dns" 53 start $name_servers \
     --data 'first.example. MX 10 mx.site.example.' --data 'first.example. MX 10 other.good.example.' \
     --data 'backup1.example. MX 10 mx.good.example.' --data 'backup1.example. MX 20 mx.site.example.' \
     --data 'byaddress.example. MX 5 host.byaddress.example.' --data 'host.byaddress.example. A 192.0.2.40' \

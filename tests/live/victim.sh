@@ -10,7 +10,8 @@ ip addr add 203.0.113.77/32 dev lo
 
 spams=40
 [ "${QS_FULL:-}" != 1 ] || spams=2000
-"$lab/mta-dns" "$work/dns" 53 start --data 'victim.example. MX 10 mail.victim.example.' \
+# shellcheck disable=SC2086
+"$lab/mta-dns" "$work/dns" 53 start $name_servers --data 'victim.example. MX 10 mail.victim.example.' \
     --data 'mail.victim.example. A 127.0.0.1' --data 'site.example. MX 10 mx.site.example.' \
     --data 'mx.site.example. A 192.0.2.1' --data 'elsewhere.example. MX 10 mx.good.example.'
 at_end="$lab/mta-dns $work/dns 53 stop; $at_end"
