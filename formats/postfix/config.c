@@ -7,15 +7,12 @@
 #include <errno.h>
 #include <limits.h>
 #include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
-#include <spawn.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "postfix.h"
+#include "qsurgeon/spawn.h"
 
 enum {
     OUTPUT_MAX = 16 * 1024 * 1024,  /* of a program, and of a list in a file */
@@ -39,125 +36,14 @@ static const char *find_program(TALLOC_CTX *parent, const char *name)
     return NULL;
 }
 
-struct output {
-    struct qs_buffer out, error;
-};
-
-/* Collects both streams until they are closed. False: too much, or silent for too long. */
-static bool collect(int out, int error, struct output *to)
-{
-    struct pollfd fds[2] = {{.fd = out, .events = POLLIN}, {.fd = error, .events = POLLIN}};
-    struct qs_buffer *buffers[2] = {&to->out, &to->error};
-    while (fds[0].fd >= 0 || fds[1].fd >= 0) {
-        int ready = poll(fds, 2, SILENCE_MAX);
-        if (ready < 0 && errno == EINTR)
-            continue;
-        if (ready <= 0)
-            return false;
-        for (int i = 0; i < 2; i++) {
-            char bytes[16 * 1024];
-            if (fds[i].fd < 0 || fds[i].revents == 0)
-                continue;
-            ssize_t n = read(fds[i].fd, bytes, sizeof bytes);
-            if (n < 0 && errno == EINTR)
-                continue;
-            if (n <= 0)
-                fds[i].fd = -1;
-            else if (buffers[i]->len > OUTPUT_MAX ||
-                     !qs_buffer_add(buffers[i], (struct qs_span){bytes, (size_t)n}))
-                return false;
-        }
-    }
-    return true;
-}
-
-static int spawn(const char *const argv[], int out, int error, pid_t *pid)
-{
-    static const char *const environment[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", NULL};
-    posix_spawn_file_actions_t actions;
-    posix_spawnattr_t attributes;
-    sigset_t none, pipe_signal;
-    (void)sigemptyset(&none);
-    (void)sigemptyset(&pipe_signal);
-    (void)sigaddset(&pipe_signal, SIGPIPE);
-    int result = posix_spawn_file_actions_init(&actions);
-    if (result != 0)
-        return result;
-    result = posix_spawnattr_init(&attributes);
-    if (result != 0) {
-        (void)posix_spawn_file_actions_destroy(&actions);
-        return result;
-    }
-    result = posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-    if (result == 0)
-        result = posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO);
-    if (result == 0)
-        result = posix_spawn_file_actions_adddup2(&actions, error, STDERR_FILENO);
-    if (result == 0)
-        result = posix_spawnattr_setsigmask(&attributes, &none);
-    if (result == 0)
-        result = posix_spawnattr_setsigdefault(&attributes, &pipe_signal);
-    if (result == 0)
-        result = posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-    if (result == 0) {
-        /* posix_spawn takes arrays of char * for history's sake and does not write to them */
-        union { const char *const *in; char *const *out; } args = {argv}, env = {environment};
-        result = posix_spawn(pid, argv[0], &actions, &attributes, args.out, env.out);
-    }
-    (void)posix_spawn_file_actions_destroy(&actions);
-    (void)posix_spawnattr_destroy(&attributes);
-    return result;
-}
-
-/* Runs argv[0] and gives what it printed. QS_CONFIG: it failed, the text is its last complaint. */
+/* Runs argv[0] and gives what it printed. */
 static enum qs_status run(TALLOC_CTX *parent, const char *const argv[], struct qs_span *out,
                           struct qs_error *err)
 {
-    enum qs_status status = QS_OK;
-    struct output output;
-    int to[2] = {-1, -1}, error[2] = {-1, -1};
-    pid_t pid = -1;
-    qs_buffer_init(&output.out, parent);
-    qs_buffer_init(&output.error, parent);
-    if (pipe2(to, O_CLOEXEC) != 0 || pipe2(error, O_CLOEXEC) != 0) {
-        status = qs_fail_errno(err, errno, "pipe");
-        goto done;
-    }
-    int result = spawn(argv, to[1], error[1], &pid);
-    if (result != 0) {
-        status = qs_fail_errno(err, result, "%s", argv[0]);
-        goto done;
-    }
-    (void)close(to[1]);
-    (void)close(error[1]);
-    to[1] = error[1] = -1;
-    bool ended = collect(to[0], error[0], &output);
-    if (!ended)
-        (void)kill(pid, SIGKILL);
-    int how = 0;
-    while (waitpid(pid, &how, 0) < 0 && errno == EINTR)
-        ;
-    if (!ended) {
-        status = qs_fail(err, QS_CONFIG, "%s: does not end, or prints without end", argv[0]);
-    } else if (!WIFEXITED(how) || WEXITSTATUS(how) != 0) {
-        struct qs_span words = qs_span_trim((struct qs_span){output.error.data, output.error.len});
-        const char *newline = words.len > 0 ? memrchr(words.ptr, '\n', words.len) : NULL;
-        if (newline != NULL)
-            words = (struct qs_span){newline + 1, words.len - (size_t)(newline + 1 - words.ptr)};
-        char safe[QS_ERROR_TEXT / 2];
-        (void)qs_text_safe(safe, sizeof safe, words);
-        status = qs_fail(err, QS_CONFIG, "%s", words.len > 0 ? safe : argv[0]);
-    } else {
-        *out = (struct qs_span){output.out.data, output.out.len};
-    }
-done:
-    for (int i = 0; i < 2; i++) {
-        if (to[i] >= 0)
-            (void)close(to[i]);
-        if (error[i] >= 0)
-            (void)close(error[i]);
-    }
-    return status;
+    static const char *const environment[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", NULL};
+    const struct qs_program program = {.argv = argv, .environment = environment, .most = OUTPUT_MAX,
+                                       .silence = SILENCE_MAX};
+    return qs_spawn(parent, &program, out, err);
 }
 
 /* --- words ---------------------------------------------------------------------------------------------- */

@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "qsurgeon/recipients.h"
+#include "qsurgeon/spawn.h"
 #include "replace.h"
-#include "spawn.h"
 
 enum { FILE_MOST = 256 << 20 };
 
@@ -134,7 +134,7 @@ static bool list_table(struct collecting *c, struct qs_span word, struct qs_span
         word = (struct qs_span){word.ptr + 6, word.len - 6};
     const char *table = text_of(c, word);
     const char *const with[] = {"postmap", "-c", c->config, "-s", table, NULL}, *const without[] = {"postmap", "-s", table, NULL};
-    return qs_spawn(c->scratch, c->config ? with : without, NULL, keys, &c->why) == QS_OK;
+    return qs_spawn(c->scratch, &(struct qs_program){.argv = c->config ? with : without}, keys, &c->why) == QS_OK;
 }
 
 /* --- Postfix ------------------------------------------------------------------------------------------- */
@@ -234,7 +234,7 @@ static enum qs_status read_parameters(struct collecting *c, struct qs_span value
         argv[n++] = parameter_name[p];
         value[p] = (struct qs_span){"", 0};
     }
-    enum qs_status status = qs_spawn(c->scratch, argv, NULL, &text, err);
+    enum qs_status status = qs_spawn(c->scratch, &(struct qs_program){.argv = argv}, &text, err);
     while (status == QS_OK && next_line(&text, &line))
         for (unsigned p = 0; p < PARAMETERS; p++) {
             size_t len = strlen(parameter_name[p]);
@@ -319,7 +319,7 @@ static void virtual_users_of(struct collecting *c, struct qs_span value)
     while (next_word(&value, &word))
         last = word;
     const char *const argv[] = {"makemap", "-C", c->config, "-u", text_of(c, type), text_of(c, last), NULL};
-    if (!last.len || qs_spawn(c->scratch, argv, NULL, &text, &c->why) != QS_OK) {
+    if (!last.len || qs_spawn(c->scratch, &(struct qs_program){.argv = argv}, &text, &c->why) != QS_OK) {
         note(c, "cannot be listed; every address of the local domains is in the list", last.len ? last : type);
         add_whole(c, c->local, c->local_count);
         return;

@@ -10,9 +10,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "qsurgeon/spawn.h"
 #include "qsurgeon/table.h"
 #include "replace.h"
-#include "spawn.h"
 
 /* --- the queue ----------------------------------------------------------------------------------------- */
 
@@ -133,10 +133,10 @@ static enum qs_status compile(TALLOC_CTX *scratch, const struct qs_list *list, c
     struct qs_span out;
     if (!table)
         return qs_fail(err, QS_NOMEM, "out of memory");
-    enum qs_status status = qs_spawn(scratch, sendmail ? makemap : postmap, sendmail ? source : NULL, &out, err);
+    enum qs_status status = qs_spawn(scratch, &(struct qs_program){.argv = sendmail ? makemap : postmap, .input = sendmail ? source : NULL}, &out, err);
     if (status != QS_OK)
         return status;
-    status = qs_spawn(scratch, sendmail ? dump : ask, NULL, &out, err);
+    status = qs_spawn(scratch, &(struct qs_program){.argv = sendmail ? dump : ask}, &out, err);
     if (status == QS_OK && !(sendmail ? memmem(out.ptr, out.len, "RELAY", 5) != NULL
                                       : qs_span_is(qs_span_trim(out), "OK")))
         status = qs_fail(err, QS_CONFIG, "%.200s: the table does not have what was put into it", made);
@@ -149,7 +149,7 @@ static const char *default_type(TALLOC_CTX *scratch, const char *config)
     const char *const with[] = {"postconf", "-c", config, "-h", "default_database_type", NULL};
     const char *const without[] = {"postconf", "-h", "default_database_type", NULL};
     struct qs_span out;
-    if (qs_spawn(scratch, config ? with : without, NULL, &out, NULL) != QS_OK)
+    if (qs_spawn(scratch, &(struct qs_program){.argv = config ? with : without}, &out, NULL) != QS_OK)
         return "hash";
     out = qs_span_trim(out);
     const char *type = talloc_strndup(scratch, out.ptr, out.len);
