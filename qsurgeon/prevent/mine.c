@@ -25,8 +25,11 @@ enum {
     PREFIX_BITS = 25,                           /* binary logarithm of the bits that remember beginnings of windows */
     WINDOWS_MAX = 6000000,                      /* different windows of a group that are counted */
     PAIRS_MAX = 20000000,                       /* places of a group's candidates */
-    COVER = 4,                                  /* a message shall be caught by so many rules */
+    COVER = 4, COVER_FEW = 10,                  /* a message shall be caught by so many rules */
+    COVERED = 3,                                /* and by so many where rules beyond those asked for are needed */
+    FEW = 100, MORE = 3,                        /* a group of fewer gets more rules: it shows less of what is to come */
     BEYOND = 5,                                 /* times as many rules as asked for, where some messages need their own */
+    ROUNDS = 3,                                 /* what no rule catches is looked at again by itself */
     MASK_SHARED = 2,                            /* half of a window's words in a chosen one: says the same */
     TABOO_MAX = 4000,                           /* domains of ours that are heeded */
     RECIPIENTS_HEEDED = 10,                     /* of a message */
@@ -36,10 +39,14 @@ enum {
     NONE = -1,
 };
 #define MISSING UINT32_MAX
-static const double enough_bits = 16, enough_bits_blind = 30, base64_bits = 5, mark_bits = 0.5;
+static const double enough_bits = 16, common_bits = 11;      /* common: where many messages of the storm have it */
+static const double enough_bits_blind = 30, base64_bits = 5, mark_bits = 0.5;
+static const double price_bits = 2;             /* of an amount of money */
 static const double disguise_bits = 5;          /* a letter directly beside what never stands inside a word */
 static const double software_bits = 14;         /* asked for beyond that of the name of a mail program */
-static const double weight[COVER + 1] = {1, 0.4, 0.2, 0.1, 0};     /* of one more rule for a message that has so many */
+/* Of one more rule for a message that has so many. */
+static const double weight[COVER + 1] = {1, 0.4, 0.2, 0.1, 0};
+static const double weight_few[COVER_FEW + 1] = {1, 0.4, 0.2, 0.15, 0.12, 0.1, 0.09, 0.08, 0.07, 0.06, 0};
 static const uint32_t blind = 50;               /* fewer real messages than this teach little of what is rare */
 
 /* A place of a window as a pattern will have it. */
@@ -59,11 +66,14 @@ struct sample {
 struct choice {
     uint64_t key;
     double bits;
-    uint64_t mask;
+    uint64_t mask, place;
     const char *field;              /* NULL: body */
     struct piece piece[WINDOW_TOKENS];
     unsigned pieces;
     const char *text;               /* the pattern */
+    const char *whole;              /* the same for the line with the field's name */
+    uint32_t twin;                  /* the choice that looks for it in the body; MISSING: none */
+    bool is_twin;
     struct qs_pattern *pattern;     /* of the whole line */
     struct qs_span literal;         /* lowered; stands in every line that matches; may be empty */
     uint32_t group, next;           /* next: with the same field or the same first bytes */
@@ -79,12 +89,15 @@ struct work {                       /* of one group */
     uint32_t count, train;
     struct sample *sample;
     uint32_t sample_count;
-    struct choice *choice;
+    struct choice *choice;          /* of the round in hand */
     uint32_t choice_count;
+    struct choice **kept;           /* of all rounds: the rules */
+    uint32_t kept_count;
 };
 
 struct miner {
-    TALLOC_CTX *scratch;
+    TALLOC_CTX *scratch;            /* of the round in hand */
+    unsigned round;
     const struct qs_view *view;
     const struct qs_mine_how *how;
     struct qs_mined *out;
@@ -237,6 +250,12 @@ static bool disguises(const struct miner *m, const struct qs_line *line, const s
     return t >= m->token && t->fixed && qs_token_disguises(t, line->text);
 }
 
+/* "$" and a number behind it: what it is sold for. */
+static bool is_price(const struct qs_line *line, const struct qs_token *t)
+{
+    return t->kind == QS_TOKEN_NUMBER && t->at > 0 && line->text.ptr[t->at - 1] == '$';
+}
+
 /* The tokens of a line in m->token, with `fixed` set once the words are known. message: UINT32_MAX for real mail. */
 static unsigned tokens_of(struct miner *m, const struct qs_line *line, uint32_t message)
 {
@@ -249,13 +268,54 @@ static unsigned tokens_of(struct miner *m, const struct qs_line *line, uint32_t 
         break_recipients(m, message, line->text, m->token, n);
     }
     for (unsigned i = 0; i < n; i++)
-        m->token[i].fixed = qs_token_counts(&m->token[i]) && qs_token_fixable(&m->token[i]) &&
+        m->token[i].fixed = qs_token_counts(&m->token[i]) && qs_token_fixable(&m->token[i]) && !is_price(line, &m->token[i]) &&
                             (!m->words || qs_table_get(m->words, m->token[i].hash, MISSING) != MISSING);
     for (unsigned i = 0; i < n; i++)        /* what stands around a disguise is chance */
         if (m->token[i].kind == QS_TOKEN_WORD &&
             (disguises(m, line, &m->token[i] - 1) || disguises(m, line, &m->token[i] + 1)))
             m->token[i].fixed = false;
     return n;
+}
+
+/* What notices of all mail systems say (RFC 3464, RFC 3463, and the usual sentences): there may be few real ones in the
+ * queue, and still these words say next to nothing. */
+static const char notice_words[] =
+    "a about account accepted action address addresses administrator after all an and answer any arrived arrival as at attached "
+    "auto automatic automatically autoreply away back be because been below bounce bounced box but by can cannot case code com "
+    "comments could copy created daemon date days deferred delay delayed deliver delivered delivering delivery destination "
+    "details diagnostic did disabled dns do does domain down due email enhanced envelope error errors esmtp exceeded exist "
+    "exists expired expn fail failed failure fatal field final following follows for found from full further generated give "
+    "given gone had has have header headers help her here him his holiday host hours i id if in inbox included including "
+    "information invalid is it its last later lengths limit local log longer lookup lost mail mailbox mailer mails mailto made "
+    "manager matched max me message messages mime more mta mx my name net network no non not notification notice now of office "
+    "on one or org original other our out over part permanent permanently person please policy possible postmaster problem "
+    "processed program queue quota rcpt reached read reason receive received recipient recipients refused refers reject "
+    "rejected relay relaying remote reply replied report reporting requested response retry return returned returning "
+    "returns returning rfc822 said saying see send sender sending sent server service session smtp so some sorry space spam "
+    "specified ssl status still storage subject submitted subsystem such support system technical temporarily temporary text "
+    "than that the their them there these this those time timed timeout tls to too transaction transcript transient tried "
+    "try trying type unable unavailable undeliverable undelivered unfortunately unknown unreachable until urgent used user "
+    "users utf via version vacation virus viruses warning was way we week were when which while who will with within wrong x "
+    "you your 4 5 0 1 2 3 7 8 250 421 450 451 452 550 551 552 553 554 571";
+enum { NOTICE_BITS = 2 };
+
+static enum qs_status lower_notice_words(struct miner *m, float *bits, struct qs_error *err)
+{
+    struct qs_table *notice = qs_table_new(m->scratch, 1024);
+    uint64_t key;
+    uint32_t at = 0, index;
+    bool good = notice != NULL;
+    for (struct qs_span rest = QS_SPAN(notice_words); good && rest.len > 0;) {
+        const char *blank = memchr(rest.ptr, ' ', rest.len);
+        const struct qs_span word = {rest.ptr, blank ? (size_t)(blank - rest.ptr) : rest.len};
+        good = qs_table_at(notice, first_token(m, word), 1) != NULL;
+        rest = (struct qs_span){rest.ptr + word.len + (blank != NULL), rest.len - word.len - (blank != NULL)};
+    }
+    while (good && qs_table_next(m->words, &at, &key, &index))
+        if (bits[index] > NOTICE_BITS && qs_table_get(notice, key, 0))
+            bits[index] = NOTICE_BITS;
+    talloc_free(notice);
+    return good ? QS_OK : out_of_memory(err);
 }
 
 static double token_bits(const struct miner *m, const struct qs_token *t)
@@ -278,7 +338,7 @@ static double token_bits(const struct miner *m, const struct qs_token *t)
 
 struct window {
     const struct qs_line *line;     /* of m->token */
-    uint64_t key, mask;
+    uint64_t key, mask, place;
     unsigned from, end;             /* tokens [from, end) */
     unsigned words;
     double bits;
@@ -309,6 +369,9 @@ static bool extend(struct miner *m, struct window *w, unsigned *ranges, const st
             hash = QS_TOKEN_CODED;
             w->bits += disguise_bits;
             w->whole = w->words > 0 && disguises(m, w->line, t - 1);
+        } else if (is_price(w->line, t)) {
+            w->bits += price_bits;
+            w->whole = w->words > 0;
         }
     } else if (qs_token_counts(t)) {
         w->words++;
@@ -331,7 +394,7 @@ static void windows(struct miner *m, const struct qs_line *line, unsigned n, vis
     const double before = names_software(line) ? -software_bits : 0;
     const uint64_t seed = line->kind == QS_LINE_BODY ? 7 : name_hash(line->name);
     for (unsigned i = 0; i < n; i++) {
-        struct window w = {.line = line, .key = seed, .from = i, .bits = before};
+        struct window w = {.line = line, .key = seed, .place = seed, .from = i, .bits = before};
         unsigned ranges = 0;
         if (!m->token[i].fixed && !(i + 1 < n && disguised(m, line, &m->token[i]) && disguises(m, line, &m->token[i + 1])))
             continue;
@@ -572,12 +635,22 @@ static enum qs_status gather_all(struct miner *m, struct qs_error *err)
     return status;
 }
 
+static enum qs_status keep_sample(struct work *w, uint32_t message, struct qs_span content, struct qs_error *err)
+{
+    const size_t len = content.len < QS_MINE_CONTENT ? content.len : QS_MINE_CONTENT;
+    char *copy = talloc_memdup(w->sample, content.ptr, len);
+    if (!copy)
+        return out_of_memory(err);
+    w->sample[w->sample_count++] = (struct sample){{copy, len}, message};
+    return QS_OK;
+}
+
 /* The messages that candidates come from, kept in memory. */
 static enum qs_status read_samples(struct miner *m, struct work *w, struct qs_error *err)
 {
     const uint32_t kept = at_most(w->train, QS_MINE_SAMPLE);
     enum qs_status status = QS_OK;
-    w->sample = talloc_zero_array(m->scratch, struct sample, kept + 1u);
+    w->sample = talloc_zero_array(m, struct sample, QS_MINE_SAMPLE);
     if (!w->sample)
         return out_of_memory(err);
     for (uint32_t i = 0; status == QS_OK && i < kept; i++) {
@@ -585,21 +658,37 @@ static enum qs_status read_samples(struct miner *m, struct work *w, struct qs_er
         struct qs_span content;
         bool got = false;
         status = read_message(m, message, QS_MINE_CONTENT, &content, &got, err);
-        if (status != QS_OK || !got || content.len == 0)
-            continue;
-        char *copy = talloc_memdup(w->sample, content.ptr, content.len);
-        if (!copy)
-            return out_of_memory(err);
-        w->sample[w->sample_count++] = (struct sample){{copy, content.len}, message};
+        if (status == QS_OK && got && content.len > 0)
+            status = keep_sample(w, message, content, err);
     }
     return status;
 }
 
 /* In so many messages of a group something must stand to be more than chance. */
-static uint32_t enough_messages(const struct work *w)
+static uint32_t enough_messages(const struct miner *m, const struct work *w)
 {
     const uint32_t share = w->sample_count / 100;
-    return w->sample_count < 12 ? 2 : share < 3 ? 3 : share;
+    return m->round > 0 || w->sample_count < 12 ? 2 : share < 3 ? 3 : share;
+}
+
+static bool is_few(const struct miner *m, const struct work *w)
+{
+    return m->round == 0 && w->sample_count < FEW;
+}
+
+static uint32_t rules_for(const struct miner *m, const struct work *w, uint32_t most)
+{
+    return is_few(m, w) ? most * MORE : most;
+}
+
+static uint32_t common_messages(const struct miner *m, const struct work *w)
+{
+    const uint32_t share = w->sample_count / 50, least = enough_messages(m, w);
+    if (m->round > 0)
+        return least;
+    if (w->sample_count < FEW)
+        return least > w->sample_count / 10 ? least : w->sample_count / 10;
+    return share < 8 ? 8 : share;
 }
 
 /* --- words --------------------------------------------------------------------------------------------- */
@@ -675,7 +764,7 @@ static enum qs_status learn_words(struct miner *m, const struct work *w, struct 
         }
     }
     while (good && qs_table_next(tally.at, &at, &key, &index)) {
-        if (tally.count[index] < enough_messages(w))
+        if (tally.count[index] < enough_messages(m, w))
             continue;
         uint32_t *word = qs_table_at(words, key, MISSING);
         good = word != NULL;
@@ -710,6 +799,9 @@ static enum qs_status learn_all_words(struct miner *m, struct qs_error *err)
     struct qs_table *words = qs_table_new(m->scratch, 65536);
     if (!words)
         return out_of_memory(err);
+    m->words = NULL;
+    m->word_bits = NULL;
+    m->word_count = 0;
     for (size_t i = 0; status == QS_OK && i < m->work_count; i++)
         status = learn_words(m, &m->work[i], words, err);
     if (status != QS_OK)
@@ -723,6 +815,8 @@ static enum qs_status learn_all_words(struct miner *m, struct qs_error *err)
     status = each_good(m, count_good_words, err);
     for (uint32_t i = 0; i < m->word_count; i++)
         bits[i] = (float)log2((m->good_read + 64.0) / (m->word_good[i] + 1.0));
+    if (status == QS_OK)
+        status = lower_notice_words(m, bits, err);
     m->word_bits = bits;
     m->enough = m->good_read < blind ? enough_bits_blind : enough_bits;
     return status;
@@ -730,9 +824,15 @@ static enum qs_status learn_all_words(struct miner *m, struct qs_error *err)
 
 /* --- candidates ------------------------------------------------------------------------------------------ */
 
+/* A window that says less is taken when it is common in the storm: then many real messages without it say the rest. */
+static bool may_say_enough(const struct miner *m, const struct window *w)
+{
+    return w->whole && (w->bits >= m->enough || (m->enough <= enough_bits && w->words > 1 && w->bits >= common_bits));
+}
+
 struct counting {
     struct tally tally;
-    uint32_t stamp, least;
+    uint32_t stamp, least, common;  /* messages that must have it; that must have it when it says less */
     uint64_t prefix[WINDOW_TOKENS]; /* keys of the beginnings of the window in hand */
     unsigned marked;                /* of them that are remembered already */
     bool failed;
@@ -741,7 +841,7 @@ struct counting {
 static bool count_window(struct miner *m, const struct window *w, void *data)
 {
     struct counting *c = data;
-    if (w->whole && w->bits >= m->enough && !tally_add(&c->tally, w->key, c->stamp))
+    if (may_say_enough(m, w) && !tally_add(&c->tally, w->key, c->stamp))
         c->failed = true;
     return !c->failed;
 }
@@ -753,10 +853,10 @@ static bool keep_window(struct miner *m, const struct window *w, void *data)
     if (len == 1)
         c->marked = 0;
     c->prefix[len - 1] = w->key;
-    if (!w->whole || w->bits < m->enough)
+    if (!may_say_enough(m, w))
         return true;
     const uint32_t known = qs_table_get(c->tally.at, w->key, MISSING);
-    if (known == MISSING || c->tally.count[known] < c->least)
+    if (known == MISSING || c->tally.count[known] < (w->bits >= m->enough ? c->least : c->common))
         return true;
     for (; c->marked < len; c->marked++) {
         const uint64_t bit = c->prefix[c->marked] >> (64 - PREFIX_BITS);
@@ -771,7 +871,7 @@ static bool keep_window(struct miner *m, const struct window *w, void *data)
 
 static enum qs_status learn_windows(struct miner *m, const struct work *w, struct qs_error *err)
 {
-    struct counting c = {.least = enough_messages(w)};
+    struct counting c = {.least = enough_messages(m, w), .common = common_messages(m, w)};
     c.failed = !tally_new(m->scratch, &c.tally);
     for (uint32_t s = 0; !c.failed && s < w->sample_count; s++) {
         c.stamp = s + 1;
@@ -808,6 +908,7 @@ static enum qs_status kill_windows(struct miner *m, struct qs_span content, uint
 static enum qs_status learn_all_windows(struct miner *m, struct qs_error *err)
 {
     enum qs_status status = QS_OK;
+    m->window_count = 0;
     m->windows = qs_table_new(m->scratch, 65536);
     m->prefix = talloc_zero_array(m->scratch, uint64_t, (1u << PREFIX_BITS) / 64);
     if (!m->windows || !m->prefix)
@@ -824,20 +925,22 @@ static enum qs_status learn_all_windows(struct miner *m, struct qs_error *err)
 
 /* Candidates of a group and the samples that have them: [first[c], first[c + 1]) of `in`. */
 struct cover {
-    uint64_t *key, *mask;
+    uint64_t *key, *mask, *place;   /* place: the field, or the body */
     double *bits;
     uint32_t *first, *in;
     double *gain;
     uint8_t *out;                   /* taken, or not allowed */
     uint8_t *same;                  /* says much the same as one that was taken */
     uint32_t count, samples;
+    bool few;
 };
 
 static double gain_of(const struct cover *c, uint32_t i, const uint8_t *had)
 {
+    const double *worth = c->few ? weight_few : weight;
     double gain = 0;
     for (uint32_t p = c->first[i]; p < c->first[i + 1]; p++)
-        gain += c->same[i] && had[c->in[p]] ? 0 : weight[had[c->in[p]]];
+        gain += c->same[i] && had[c->in[p]] ? 0 : worth[had[c->in[p]]];
     const double bits = c->bits[i] < 40 ? c->bits[i] : 40;
     return gain * (1 + bits / 400);
 }
@@ -846,6 +949,7 @@ static double gain_of(const struct cover *c, uint32_t i, const uint8_t *had)
  * Returns how many of at most `most` were taken; those behind `soft` serve messages that few others catch. */
 static uint32_t choose(struct cover *c, uint8_t *had, uint32_t soft, uint32_t most, uint32_t *taken)
 {
+    const uint8_t layers = c->few ? COVER_FEW : COVER;
     uint32_t n = 0;
     for (uint32_t i = 0; i < c->count; i++)
         c->gain[i] = HUGE_VAL;
@@ -853,7 +957,7 @@ static uint32_t choose(struct cover *c, uint8_t *had, uint32_t soft, uint32_t mo
         uint32_t best = MISSING;
         if (n == soft) {
             for (uint32_t s = 0; s < c->samples; s++)
-                had[s] = had[s] >= 2 ? COVER : had[s];
+                had[s] = had[s] >= COVERED ? layers : had[s];
             for (uint32_t i = 0; i < c->count; i++)
                 c->gain[i] = HUGE_VAL;
         }
@@ -870,10 +974,11 @@ static uint32_t choose(struct cover *c, uint8_t *had, uint32_t soft, uint32_t mo
         taken[n++] = best;
         c->out[best] = 1;
         for (uint32_t p = c->first[best]; p < c->first[best + 1]; p++)
-            if (had[c->in[p]] < COVER)
+            if (had[c->in[p]] < layers)
                 had[c->in[p]]++;
         for (uint32_t i = 0; i < c->count; i++)
-            if (__builtin_popcountll(c->mask[i] & c->mask[best]) * MASK_SHARED >= __builtin_popcountll(c->mask[i]))
+            if (c->place[i] == c->place[best] &&
+                __builtin_popcountll(c->mask[i] & c->mask[best]) * MASK_SHARED >= __builtin_popcountll(c->mask[i]))
                 c->same[i] = 1;
     }
     return n;
@@ -885,7 +990,7 @@ struct pair {
 
 struct placing {
     struct tally tally;             /* of the candidates that are alive */
-    uint64_t *key, *mask;
+    uint64_t *key, *mask, *place;
     double *bits;
     uint32_t size;
     struct pair *pair;
@@ -905,7 +1010,7 @@ static bool grow(TALLOC_CTX *parent, void **array, size_t item, uint32_t size)
 static bool place_window(struct miner *m, const struct window *w, void *data)
 {
     struct placing *p = data;
-    if (!w->whole || w->bits < m->enough)
+    if (!may_say_enough(m, w))
         return true;
     const uint32_t index = qs_table_get(m->windows, w->key, MISSING);
     if (index == MISSING || m->window_dead[index] || p->pairs >= PAIRS_MAX)
@@ -916,6 +1021,7 @@ static bool place_window(struct miner *m, const struct window *w, void *data)
         const uint32_t size = p->size * 2 + 1024;
         p->failed = !grow(p->tally.at, (void **)&p->key, sizeof *p->key, size) ||
                     !grow(p->tally.at, (void **)&p->mask, sizeof *p->mask, size) ||
+                    !grow(p->tally.at, (void **)&p->place, sizeof *p->place, size) ||
                     !grow(p->tally.at, (void **)&p->bits, sizeof *p->bits, size);
         p->size = size;
     }
@@ -929,6 +1035,7 @@ static bool place_window(struct miner *m, const struct window *w, void *data)
     if (p->tally.used > before) {
         p->key[c] = w->key;
         p->mask[c] = w->mask;
+        p->place[c] = w->place;
         p->bits[c] = w->bits;
     }
     p->pair[p->pairs++] = (struct pair){c, p->stamp - 1};
@@ -939,7 +1046,7 @@ static bool place_window(struct miner *m, const struct window *w, void *data)
 static bool cover_of(struct placing *p, uint32_t samples, struct cover *c)
 {
     TALLOC_CTX *parent = p->tally.at;
-    *c = (struct cover){.key = p->key, .mask = p->mask, .bits = p->bits, .count = p->tally.used, .samples = samples};
+    *c = (struct cover){.key = p->key, .mask = p->mask, .place = p->place, .bits = p->bits, .count = p->tally.used, .samples = samples};
     c->first = talloc_zero_array(parent, uint32_t, c->count + 2u);
     c->in = talloc_array(parent, uint32_t, p->pairs + 1u);
     c->gain = talloc_array(parent, double, c->count + 1u);
@@ -1049,7 +1156,26 @@ static enum qs_status make_pattern(struct work *w, struct choice *c, struct qs_e
     if (!good)
         return out_of_memory(err);
     c->text = text.data;
+    c->whole = whole.data;
     return qs_pattern_new_raw(w->choice, whole.data, &c->pattern, err);
+}
+
+/* Notices return a storm's Subject in a header that filters see as one, or as text in the body: a pattern for the one is
+ * tried for the other. The new choice is the last. */
+static void add_twin(const struct miner *m, struct work *w, uint32_t of)
+{
+    struct choice *c = &w->choice[of];
+    if (m->view->judgement->group[w->out->group].verdict != QS_BACKSCATTER || !c->field ||
+        strcasecmp(c->field, "Subject") != 0)
+        return;
+    c->twin = w->choice_count;
+    struct choice *twin = &w->choice[w->choice_count++];
+    *twin = *c;
+    twin->field = NULL;
+    twin->text = c->whole;
+    twin->key ^= 1;
+    twin->twin = MISSING;
+    twin->is_twin = true;
 }
 
 /* Chooses twice as many windows as there may be rules, for the last test may drop some, and makes patterns of them. */
@@ -1066,16 +1192,17 @@ static enum qs_status choose_windows(struct miner *m, struct work *w, uint32_t s
     }
     uint32_t *taken = p.failed ? NULL : talloc_array(p.tally.at, uint32_t, most + 1);
     uint8_t *had = p.failed ? NULL : talloc_zero_array(p.tally.at, uint8_t, w->sample_count + 1u);
-    w->choice = talloc_zero_array(m->scratch, struct choice, most + 1);
+    w->choice = talloc_zero_array(m, struct choice, 2 * most + 1);
     s.at = qs_table_new(m->scratch, most);
     s.failed = !taken || !had || !w->choice || !s.at || !cover_of(&p, w->sample_count, &c);
+    c.few = is_few(m, w);
     if (!s.failed)
         w->choice_count = choose(&c, had, soft, most, taken);
     for (uint32_t i = 0; !s.failed && i < w->choice_count; i++) {
         struct choice *choice = &w->choice[i];
         const uint32_t n = c.first[taken[i] + 1] - c.first[taken[i]];
-        *choice = (struct choice){.key = c.key[taken[i]], .bits = c.bits[taken[i]], .mask = c.mask[taken[i]],
-                                  .group = (uint32_t)(w - m->work), .caught_count = n};
+        *choice = (struct choice){.key = c.key[taken[i]], .bits = c.bits[taken[i]], .mask = c.mask[taken[i]], .place = c.place[taken[i]],
+                                  .group = (uint32_t)(w - m->work), .caught_count = n, .twin = MISSING};
         choice->caught = talloc_memdup(w->choice, c.in + c.first[taken[i]], n * sizeof *c.in);
         s.failed = !choice->caught || !qs_table_at(s.at, choice->key, i);
     }
@@ -1086,8 +1213,12 @@ static enum qs_status choose_windows(struct miner *m, struct work *w, uint32_t s
     if (s.failed)
         return out_of_memory(err);
     enum qs_status status = QS_OK;
-    for (uint32_t i = 0; status == QS_OK && i < w->choice_count; i++)
+    const uint32_t count = w->choice_count;
+    for (uint32_t i = 0; status == QS_OK && i < count; i++) {
         status = make_pattern(w, &w->choice[i], err);
+        if (status == QS_OK)
+            add_twin(m, w, i);
+    }
     return status;
 }
 
@@ -1229,11 +1360,12 @@ static enum qs_status choose_rules(struct miner *m, struct work *w, uint32_t sof
     TALLOC_CTX *scratch = talloc_new(NULL);
     const uint32_t n = w->choice_count;
     uint32_t places = 0;
-    struct cover c = {.count = n, .samples = w->sample_count};
+    struct cover c = {.count = n, .samples = w->sample_count, .few = is_few(m, w)};
     for (uint32_t i = 0; i < n; i++)
         places += w->choice[i].caught_count;
     c.key = talloc_array(scratch, uint64_t, n + 1);
     c.mask = talloc_array(scratch, uint64_t, n + 1);
+    c.place = talloc_array(scratch, uint64_t, n + 1);
     c.bits = talloc_array(scratch, double, n + 1);
     c.first = talloc_zero_array(scratch, uint32_t, n + 2);
     c.in = talloc_array(scratch, uint32_t, places + 1);
@@ -1241,19 +1373,25 @@ static enum qs_status choose_rules(struct miner *m, struct work *w, uint32_t sof
     c.out = talloc_zero_array(scratch, uint8_t, n + 1);
     c.same = talloc_zero_array(scratch, uint8_t, n + 1);
     uint8_t *had = talloc_zero_array(scratch, uint8_t, w->sample_count + 1u);
-    const bool good = c.key && c.mask && c.bits && c.first && c.in && c.gain && c.out && c.same && had;
+    const bool good = c.key && c.mask && c.place && c.bits && c.first && c.in && c.gain && c.out && c.same && had;
     for (uint32_t i = 0; good && i < n; i++) {
         const struct choice *choice = &w->choice[i];
         c.key[i] = choice->key;
         c.mask[i] = choice->mask;
+        c.place[i] = choice->place;
         c.bits[i] = choice->bits;
-        c.out[i] = choice->dead;
+        c.out[i] = choice->dead || choice->is_twin;
         c.first[i + 1] = c.first[i] + choice->caught_count;
         memcpy(c.in + c.first[i], choice->caught, choice->caught_count * sizeof *c.in);
         m->out->dropped += choice->dead;
     }
     if (good)
         *count = choose(&c, had, soft, soft * BEYOND, taken);
+    for (uint32_t i = 0, chosen = *count; good && i < chosen; i++) {
+        const uint32_t twin = w->choice[taken[i]].twin;
+        if (twin != MISSING && !w->choice[twin].dead)
+            taken[(*count)++] = twin;
+    }
     talloc_free(scratch);
     return good ? QS_OK : out_of_memory(err);
 }
@@ -1284,15 +1422,92 @@ static enum qs_status measure(struct miner *m, struct work *w, uint32_t from, ui
     return status;
 }
 
-static enum qs_status add_rules(struct miner *m, struct work *w, uint32_t soft, struct choice **kept, struct qs_error *err)
+/* The rules that this round found. */
+static enum qs_status keep_rules(struct miner *m, struct work *w, uint32_t soft, struct qs_error *err)
 {
-    uint32_t *taken = talloc_array(m->scratch, uint32_t, soft * BEYOND + 1), count = 0;
-    if (!taken)
+    const uint32_t most = 2 * soft * BEYOND;
+    uint32_t *taken = talloc_array(m->scratch, uint32_t, most + 1), count = 0;
+    struct choice **kept = talloc_realloc(m, w->kept, struct choice *, w->kept_count + most + 1u);
+    if (kept)
+        w->kept = kept;
+    if (!taken || !kept)
         return out_of_memory(err);
     enum qs_status status = choose_rules(m, w, soft, taken, &count, err);
+    for (uint32_t i = 0; status == QS_OK && i < count; i++)
+        w->kept[w->kept_count++] = &w->choice[taken[i]];
+    return status;
+}
+
+/* What is tested: this round's choices, or the rules that were kept. */
+static enum qs_status gather_rules(struct miner *m, bool kept, struct qs_error *err)
+{
+    uint32_t total = 0;
+    for (size_t i = 0; i < m->work_count; i++)
+        total += kept ? m->work[i].kept_count : m->work[i].choice_count;
+    m->rule = talloc_array(m->scratch, struct choice *, total + 1u);
+    m->rule_count = 0;
+    if (!m->rule)
+        return out_of_memory(err);
+    for (size_t i = 0; i < m->work_count; i++) {
+        const struct work *w = &m->work[i];
+        for (uint32_t c = 0; c < (kept ? w->kept_count : w->choice_count); c++)
+            m->rule[m->rule_count++] = kept ? w->kept[c] : &w->choice[c];
+    }
+    return index_rules(m, err);
+}
+
+static enum qs_status make_rules(struct miner *m, uint32_t most, struct qs_error *err)
+{
+    enum qs_status status = learn_all_words(m, err);
+    if (status == QS_OK)
+        status = learn_all_windows(m, err);
+    for (size_t i = 0; status == QS_OK && i < m->work_count; i++) {
+        struct work *w = &m->work[i];
+        w->choice_count = 0;
+        if (w->train >= QS_MINE_LEAST && w->sample_count >= (m->round > 0 ? 2 : QS_MINE_LEAST))
+            status = choose_windows(m, w, rules_for(m, w, most) * 2, err);
+    }
+    if (status == QS_OK)
+        status = gather_rules(m, false, err);
+    if (status == QS_OK)
+        status = each_good(m, test_good, err);
+    for (size_t i = 0; status == QS_OK && i < m->work_count; i++)
+        if (m->work[i].choice_count > 0)
+            status = keep_rules(m, &m->work[i], rules_for(m, &m->work[i], most), err);
+    return status == QS_OK ? gather_rules(m, true, err) : status;
+}
+
+/* The messages of the training part that no rule catches are the group's next sample. */
+static enum qs_status find_missed(struct miner *m, struct work *w, struct qs_error *err)
+{
+    const uint32_t kept = at_most(w->train, QS_MINE_MEASURED / 2);
+    enum qs_status status = QS_OK;
+    talloc_free(w->sample);
+    w->sample_count = 0;
+    w->sample = talloc_zero_array(m, struct sample, QS_MINE_SAMPLE);
+    if (!w->sample)
+        return out_of_memory(err);
+    for (uint32_t i = 0; status == QS_OK && i < kept && w->sample_count < QS_MINE_SAMPLE; i++) {
+        const uint32_t message = w->member[spread(i, w->train, kept)], stamp = message + 1;
+        struct qs_span content;
+        bool got = false, caught = false;
+        status = read_message(m, message, QS_MINE_GOOD_CONTENT, &content, &got, err);
+        if (status != QS_OK || !got || content.len == 0)
+            continue;
+        status = test_message(m, content, stamp, w - m->work, false, err);
+        for (uint32_t r = 0; r < w->kept_count; r++)
+            caught |= w->kept[r]->seen == stamp;
+        if (status == QS_OK && !caught)
+            status = keep_sample(w, message, content, err);
+    }
+    return status;
+}
+
+static enum qs_status add_rules(struct miner *m, struct work *w, struct qs_error *err)
+{
     w->out->first_rule = (uint32_t)m->out->rule_count;
-    for (uint32_t i = 0; status == QS_OK && i < count; i++) {
-        struct choice *c = &w->choice[taken[i]];
+    for (uint32_t i = 0; i < w->kept_count; i++) {
+        const struct choice *c = w->kept[i];
         struct qs_mined_rule *rule = &m->out->rule[m->out->rule_count];
         *rule = (struct qs_mined_rule){.group = c->group, .bits = c->bits};
         snprintf(rule->name, sizeof rule->name, "%s-%u", m->view->judgement->group[w->out->group].name, i + 1);
@@ -1300,40 +1515,34 @@ static enum qs_status add_rules(struct miner *m, struct work *w, uint32_t soft, 
         rule->pattern = talloc_strdup(m->out, c->text);
         if (!rule->pattern || (c->field && !rule->field))
             return out_of_memory(err);
-        kept[m->out->rule_count++] = c;
+        m->out->rule_count++;
         w->out->rules++;
     }
-    return status;
+    return QS_OK;
 }
 
-static enum qs_status make_rules(struct miner *m, struct qs_error *err)
+static enum qs_status make_all_rules(struct miner *m, struct qs_error *err)
 {
     const uint32_t most = m->how->rules ? m->how->rules : QS_MINE_RULES;
     enum qs_status status = QS_OK;
-    uint32_t total = 0;
-    for (size_t i = 0; status == QS_OK && i < m->work_count; i++) {
-        if (m->work[i].sample_count >= QS_MINE_LEAST)
-            status = choose_windows(m, &m->work[i], most * 2, err);
-        total += m->work[i].choice_count;
+    bool missed = true;
+    for (m->round = 0; status == QS_OK && m->round < ROUNDS && missed; m->round++) {
+        m->scratch = talloc_new(m);
+        m->by_field = m->by_gram = NULL;
+        status = m->scratch ? make_rules(m, most, err) : out_of_memory(err);
+        missed = false;
+        for (size_t i = 0; status == QS_OK && i < m->work_count; i++) {
+            status = find_missed(m, &m->work[i], err);
+            missed |= m->work[i].sample_count >= 2;
+        }
+        if (status == QS_OK && missed && m->round + 1 < ROUNDS)
+            TALLOC_FREE(m->scratch);
     }
-    m->rule = talloc_array(m->scratch, struct choice *, total + 1u);
-    struct choice **kept = talloc_array(m->scratch, struct choice *, total + 1u);
-    m->out->rule = talloc_zero_array(m->out, struct qs_mined_rule, total + 1u);
-    if (status == QS_OK && (!m->rule || !kept || !m->out->rule))
+    m->out->rule = talloc_zero_array(m->out, struct qs_mined_rule, m->rule_count + 1u);
+    if (status == QS_OK && !m->out->rule)
         return out_of_memory(err);
     for (size_t i = 0; status == QS_OK && i < m->work_count; i++)
-        for (uint32_t c = 0; c < m->work[i].choice_count; c++)
-            m->rule[m->rule_count++] = &m->work[i].choice[c];
-    if (status == QS_OK)
-        status = index_rules(m, err);
-    if (status == QS_OK)
-        status = each_good(m, test_good, err);
-    for (size_t i = 0; status == QS_OK && i < m->work_count; i++)
-        status = add_rules(m, &m->work[i], most, kept, err);
-    m->rule = kept;
-    m->rule_count = (uint32_t)m->out->rule_count;
-    if (status == QS_OK)
-        status = index_rules(m, err);
+        status = add_rules(m, &m->work[i], err);
     for (size_t i = 0; status == QS_OK && i < m->work_count; i++) {
         struct work *w = &m->work[i];
         status = measure(m, w, 0, w->train, false, err);
@@ -1373,11 +1582,7 @@ enum qs_status qs_mine(TALLOC_CTX *parent, const struct qs_view *view, const str
     for (size_t i = 0; status == QS_OK && i < m->work_count; i++)
         status = read_samples(m, &m->work[i], err);
     if (status == QS_OK)
-        status = learn_all_words(m, err);
-    if (status == QS_OK)
-        status = learn_all_windows(m, err);
-    if (status == QS_OK)
-        status = make_rules(m, err);
+        status = make_all_rules(m, err);
     if (status == QS_OK)
         *out = talloc_steal(parent, m->out);
     talloc_free(m);
