@@ -10,6 +10,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -24,7 +25,7 @@
 #include "run.h"
 
 /* A batch costs a sync of the journal: where nothing has to be created for a message, it may be large. */
-enum { BATCH = 512, BATCH_OF_MOVES = 16384, CHASES = 8, STAMP = sizeof "20261122-041530" };
+enum { BATCH = 512, BATCH_OF_MOVES = 16384, HANDED_OVER = 64, CHASES = 8, STAMP = sizeof "20261122-041530" };
 
 /* One message of the batch between being described and being moved. */
 struct prepared {
@@ -32,6 +33,7 @@ struct prepared {
     struct qs_move *moves;
     size_t count;
     enum qs_lock_rule rule;
+    struct qs_moving at;
 };
 
 static uint64_t id_key(const char *id)
@@ -218,7 +220,7 @@ static enum qs_status describe(struct run *run, TALLOC_CTX *batch, uint32_t n, s
     status = run->format->steps(batch, run->queue, &e, run->reader, &envelope, &what, &steps, &count, err);
     if (status != QS_OK)
         return status;
-    struct prepared p = {n, NULL, count, run->format->lock_rule(run->queue, &e)};
+    struct prepared p = {.n = n, .count = count, .rule = run->format->lock_rule(run->queue, &e)};
     status = qs_moves_prepare(batch, run->fs, steps, count, &message, &p.moves, err);
     if (status == QS_OK)
         *out = p;
@@ -243,32 +245,116 @@ static enum qs_status miss(struct run *run, uint32_t n, const char *why, struct 
     return QS_OK;
 }
 
-/* Moves them one after the other; *at is the first that was not tried. */
-static enum qs_status move_batch(struct run *run, const struct prepared *list, uint32_t count, uint32_t *at,
-                                 struct qs_error *err)
+/* A batch that is moved by two threads: one claims, the other follows some claims behind. The renames of claims wait for each
+ * other in the kernel; what follows, among it the logs, does not. */
+struct pair {
+    struct qs_fs *fs;
+    struct prepared *list;
+    pthread_mutex_t mutex;
+    pthread_cond_t news;
+    uint32_t claimed, followed;         /* how many of the list */
+    bool ended;                         /* no more claims will come */
+    bool failed;                        /* something went wrong that ends the run */
+};
+
+static bool ends_run(const struct qs_moving *at)
 {
-    while (*at < count && !run->result->stopped) {
-        uint32_t i = (*at)++;
-        struct qs_error why = {""};
-        bool intact = true;
-        enum qs_status status = QS_OK;
-        status = qs_moves_perform(run->fs, list[i].moves, list[i].count, list[i].rule, &intact, &why);
-        if (!intact) {
-            enum qs_status noted = qs_run_note(run, list[i].n, QS_FAILED, why.text, err);
-            return noted != QS_OK ? noted
-                : qs_fail(err, QS_IO, "%s: %s; it could not be put back: `qsurgeon undo %s` or `resume` settles it",
-                          run->plan->items[list[i].n].id, why.text, run->result->run);
-        }
-        enum qs_status noted = status == QS_GONE ? miss(run, list[i].n, why.text, err)
-                                                 : qs_run_note(run, list[i].n, qs_run_outcome(status), why.text, err);
-        if (noted != QS_OK)
-            return noted;
-        if (status == QS_IO || status == QS_NOPERM || status == QS_NOMEM)
-            return qs_fail(err, status, "%s", why.text);
-        if (run->how->keep_going && !run->how->keep_going(run->how->data, run->result->count[QS_DONE], run->plan->count))
-            run->result->stopped = true;
+    return !at->intact || at->status == QS_IO || at->status == QS_NOPERM || at->status == QS_NOMEM;
+}
+
+static bool follow(struct qs_fs *fs, struct prepared *list, uint32_t from, uint32_t to)
+{
+    bool failed = false;
+    for (uint32_t i = from; i < to; i++) {
+        qs_moves_follow(fs, list[i].moves, list[i].count, list[i].rule, &list[i].at);
+        failed |= ends_run(&list[i].at);
     }
-    return QS_OK;
+    return failed;
+}
+
+static void *follower(void *data)
+{
+    struct pair *p = data;
+    pthread_mutex_lock(&p->mutex);
+    for (;;) {
+        while (p->followed == p->claimed && !p->ended)
+            pthread_cond_wait(&p->news, &p->mutex);
+        uint32_t from = p->followed, to = p->claimed;
+        if (from == to)
+            break;
+        pthread_mutex_unlock(&p->mutex);
+        bool failed = follow(p->fs, p->list, from, to);
+        pthread_mutex_lock(&p->mutex);
+        p->failed |= failed;
+        p->followed = to;
+        pthread_cond_signal(&p->news);
+    }
+    pthread_mutex_unlock(&p->mutex);
+    return NULL;
+}
+
+/* Hands over what is claimed, up to `claimed`; false: there is nothing more to be claimed. */
+static bool hand_over(struct pair *p, uint32_t claimed)
+{
+    pthread_mutex_lock(&p->mutex);
+    p->claimed = claimed;
+    pthread_cond_signal(&p->news);
+    while (claimed - p->followed > 2 * HANDED_OVER)
+        pthread_cond_wait(&p->news, &p->mutex);
+    bool go_on = !p->failed;
+    pthread_mutex_unlock(&p->mutex);
+    return go_on;
+}
+
+/* Claims one after the other and has them followed, by a thread where `threaded`; how many were tried. */
+static uint32_t claim_and_follow(struct run *run, struct prepared *list, uint32_t count, bool threaded)
+{
+    struct pair p = {.fs = run->fs, .list = list, .mutex = PTHREAD_MUTEX_INITIALIZER, .news = PTHREAD_COND_INITIALIZER};
+    pthread_t thread;
+    uint32_t at = 0, done = run->result->count[QS_DONE];
+    threaded = threaded && count > HANDED_OVER && pthread_create(&thread, NULL, follower, &p) == 0;
+    for (bool go_on = true; go_on && at < count && !run->result->stopped;) {
+        uint32_t from = at;
+        do {
+            qs_moves_claim(run->fs, list[at].moves, list[at].count, list[at].rule, &list[at].at);
+            go_on = !ends_run(&list[at++].at);
+            if (run->how->keep_going && !run->how->keep_going(run->how->data, done + at, run->plan->count))
+                run->result->stopped = true;
+        } while (threaded && go_on && at < count && at - from < HANDED_OVER && !run->result->stopped);
+        bool fine = threaded ? hand_over(&p, at) : !follow(run->fs, list, from, at);
+        go_on &= fine;
+    }
+    if (threaded) {
+        pthread_mutex_lock(&p.mutex);
+        p.ended = true;
+        pthread_cond_signal(&p.news);
+        pthread_mutex_unlock(&p.mutex);
+        pthread_join(thread, NULL);
+    }
+    pthread_mutex_destroy(&p.mutex);
+    pthread_cond_destroy(&p.news);
+    return at;
+}
+
+/* Moves them; *moved is the first that was not tried. */
+static enum qs_status move_batch(struct run *run, struct prepared *list, uint32_t count, uint32_t *moved, struct qs_error *err)
+{
+    enum qs_status status = QS_OK;
+    *moved = claim_and_follow(run, list, count, run->format->moves_only & 1u << run->plan->action);
+    for (uint32_t i = 0; i < *moved; i++) {
+        const struct qs_moving *at = &list[i].at;
+        struct qs_error *first = status == QS_OK ? err : NULL;
+        enum qs_status one = !at->intact ? qs_run_note(run, list[i].n, QS_FAILED, at->why.text, first)
+                           : at->status == QS_GONE ? miss(run, list[i].n, at->why.text, first)
+                           : qs_run_note(run, list[i].n, qs_run_outcome(at->status), at->why.text, first);
+        if (one == QS_OK && !at->intact)
+            one = qs_fail(first, QS_IO, "%s: %s; it could not be put back: `qsurgeon undo %s` or `resume` settles it",
+                          run->plan->items[list[i].n].id, at->why.text, run->result->run);
+        else if (one == QS_OK && ends_run(at))
+            one = qs_fail(first, at->status, "%s", at->why.text);
+        status = status == QS_OK ? one : status;
+    }
+    return status;
 }
 
 /* Takes away what was created for those that are not moved. */

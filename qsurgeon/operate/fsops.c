@@ -6,6 +6,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,10 +17,13 @@
 
 #include "qsurgeon/table.h"
 
-enum { PATH_LONGEST = 1024, DEEPEST = 8, DIR_FLAGS = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK };
+enum { PATH_LONGEST = 1024, DEEPEST = 8, OPEN_MOST = 400, DIR_FLAGS = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK };
 
+/* A directory that is kept open. */
 struct dir {
+    uint64_t key;               /* digest of its path */
     int fd;
+    uint32_t users;             /* calls that work in it */
     bool changed;               /* since the last sync */
 };
 
@@ -27,19 +31,21 @@ struct qs_fs {
     int root, lock;
     dev_t device;
     char run[200];              /* ".qsurgeon/<run>"; empty: none */
+    pthread_mutex_t mutex;      /* of what follows */
     struct qs_table *known;     /* digest of a directory's path → index of dirs */
-    struct dir *dirs;
+    struct dir *dirs[OPEN_MOST];
     uint32_t dir_count;
 };
 
 static int free_fs(struct qs_fs *fs)
 {
     for (uint32_t i = 0; i < fs->dir_count; i++)
-        close(fs->dirs[i].fd);
+        close(fs->dirs[i]->fd);
     if (fs->lock >= 0)
         close(fs->lock);        /* ends the flock */
     if (fs->root >= 0)
         close(fs->root);
+    pthread_mutex_destroy(&fs->mutex);
     return 0;
 }
 
@@ -67,29 +73,70 @@ static enum qs_status resolve(const struct qs_fs *fs, const char *path, char ful
     }
 }
 
-static struct dir *remember(struct qs_fs *fs, uint64_t key, int fd)
+static enum qs_status sync_dir(struct dir *dir, struct qs_error *err)
 {
-    struct dir *grown = talloc_realloc(fs, fs->dirs, struct dir, fs->dir_count + 1);
-    uint32_t *at = grown ? qs_table_at(fs->known, key, fs->dir_count) : NULL;
-    if (grown)
-        fs->dirs = grown;
-    if (!at)
-        return NULL;
-    fs->dirs[fs->dir_count] = (struct dir){fd, false};
-    return &fs->dirs[fs->dir_count++];
+    if (dir->changed && TEMP_FAILURE_RETRY(fsync(dir->fd)) != 0 && errno != EINVAL)
+        return qs_fail_errno(err, errno, "cannot sync a directory of the queue");
+    dir->changed = false;
+    return QS_OK;
 }
 
-/* The open directory full[0 .. length); missing ones are made when `make`. No component may be a link. */
+/* Closes the directories that nobody works in, synced. */
+static enum qs_status close_unused(struct qs_fs *fs, struct qs_error *err)
+{
+    uint32_t kept = 0;
+    enum qs_status status = QS_OK;
+    struct qs_table *known = qs_table_new(fs, 64);
+    if (!known)
+        return qs_fail(err, QS_NOMEM, "out of memory");
+    for (uint32_t i = 0; i < fs->dir_count; i++) {
+        struct dir *dir = fs->dirs[i];
+        if (status == QS_OK && dir->users == 0)
+            status = sync_dir(dir, err);
+        if (status == QS_OK && dir->users == 0) {
+            close(dir->fd);
+            talloc_free(dir);
+            continue;
+        }
+        if (!qs_table_at(known, dir->key, kept) && status == QS_OK)
+            status = qs_fail(err, QS_NOMEM, "out of memory");
+        fs->dirs[kept++] = dir;
+    }
+    fs->dir_count = kept;
+    talloc_free(fs->known);
+    fs->known = known;
+    return status;
+}
+
+static enum qs_status remember(struct qs_fs *fs, uint64_t key, int fd, struct dir **out, struct qs_error *err)
+{
+    enum qs_status status = fs->dir_count < OPEN_MOST ? QS_OK : close_unused(fs, err);
+    if (status != QS_OK)
+        return status;
+    struct dir *dir = fs->dir_count < OPEN_MOST ? talloc(fs, struct dir) : NULL;
+    if (!dir || !qs_table_at(fs->known, key, fs->dir_count)) {
+        talloc_free(dir);
+        return qs_fail(err, QS_NOMEM, "out of memory");
+    }
+    *dir = (struct dir){.key = key, .fd = fd, .users = 1};
+    fs->dirs[fs->dir_count++] = *out = dir;
+    return QS_OK;
+}
+
+/* The open directory full[0 .. length), for use: ended by leave(). Missing ones are made when `make`. No component may be a link.
+ * The mutex is held. */
 static enum qs_status open_dir(struct qs_fs *fs, const char *full, size_t length, bool make, struct dir **out,
                                struct qs_error *err)
 {
     uint64_t key = XXH3_64bits(full, length);
     uint32_t known = qs_table_get(fs->known, key, UINT32_MAX);
     if (known != UINT32_MAX) {
-        *out = &fs->dirs[known];
+        *out = fs->dirs[known];
+        (*out)->users++;
         return QS_OK;
     }
-    int fd = length ? -1 : openat(fs->root, ".", DIR_FLAGS);
+    int fd = length ? -1 : openat(fs->root, ".", DIR_FLAGS), failure = errno;
+    bool made = true;
     if (length) {
         const char *slash = memrchr(full, '/', length);
         size_t parent_length = slash ? (size_t)(slash - full) : 0;
@@ -102,43 +149,58 @@ static enum qs_status open_dir(struct qs_fs *fs, const char *full, size_t length
         memcpy(name, full + skip, length - skip);
         name[length - skip] = '\0';
         fd = openat(parent->fd, name, DIR_FLAGS);
-        if (fd < 0 && errno == ENOENT && make) {
-            if (TEMP_FAILURE_RETRY(mkdirat(parent->fd, name, 0700)) != 0 && errno != EEXIST)
-                return qs_fail_errno(err, errno, "%.*s: cannot make the directory", (int)length, full);
-            parent->changed = true;
-            fd = openat(parent->fd, name, DIR_FLAGS);
+        failure = errno;
+        if (fd < 0 && failure == ENOENT && make) {
+            made = TEMP_FAILURE_RETRY(mkdirat(parent->fd, name, 0700)) == 0 || errno == EEXIST;
+            failure = errno;
+            parent->changed |= made;
+            fd = made ? openat(parent->fd, name, DIR_FLAGS) : -1;
+            failure = made ? errno : failure;
         }
+        parent->users--;
     }
     if (fd < 0)
-        return qs_fail_errno(err, errno, "%.*s", (int)length, full);
+        return qs_fail_errno(err, failure, made ? "%.*s" : "%.*s: cannot make the directory", (int)length, full);
     struct stat st;
     if (fstat(fd, &st) != 0 || st.st_dev != fs->device) {
         close(fd);
         return qs_fail(err, QS_USAGE, "%.*s is on another file system than the queue: nothing can be renamed to there; "
                        "unmount it, or let it be a plain directory of the queue", (int)length, full);
     }
-    *out = remember(fs, key, fd);
-    if (*out)
-        return QS_OK;
-    close(fd);
-    return qs_fail(err, QS_NOMEM, "out of memory");
+    enum qs_status status = remember(fs, key, fd, out, err);
+    if (status != QS_OK)
+        close(fd);
+    return status;
 }
 
-/* The open directory of `path` and the last component. dir stays valid until the next locate(): use the descriptor. */
-static enum qs_status locate(struct qs_fs *fs, const char *path, bool make, char full[PATH_LONGEST], uint32_t *dir,
+static enum qs_status enter(struct qs_fs *fs, const char *full, size_t length, bool make, struct dir **out, struct qs_error *err)
+{
+    pthread_mutex_lock(&fs->mutex);
+    enum qs_status status = open_dir(fs, full, length, make, out, err);
+    pthread_mutex_unlock(&fs->mutex);
+    return status;
+}
+
+static void leave(struct qs_fs *fs, struct dir *dir, bool changed)
+{
+    pthread_mutex_lock(&fs->mutex);
+    dir->users--;
+    dir->changed |= changed;
+    pthread_mutex_unlock(&fs->mutex);
+}
+
+/* The open directory of `path`, for use, and the last component. */
+static enum qs_status locate(struct qs_fs *fs, const char *path, bool make, char full[PATH_LONGEST], struct dir **dir,
                              const char **name, struct qs_error *err)
 {
     enum qs_status status = resolve(fs, path, full, err);
     if (status != QS_OK)
         return status;
     const char *slash = strrchr(full, '/');
-    struct dir *found = NULL;
-    status = open_dir(fs, full, slash ? (size_t)(slash - full) : 0, make, &found, err);
-    if (status != QS_OK)
-        return status;
-    *dir = (uint32_t)(found - fs->dirs);
-    *name = slash ? slash + 1 : full;
-    return QS_OK;
+    status = enter(fs, full, slash ? (size_t)(slash - full) : 0, make, dir, err);
+    if (status == QS_OK)
+        *name = slash ? slash + 1 : full;
+    return status;
 }
 
 static bool is_of_run(const char *path)
@@ -177,6 +239,7 @@ enum qs_status qs_fs_open(TALLOC_CTX *parent, const char *queue_dir, struct qs_f
     if (!fs)
         return qs_fail(err, QS_NOMEM, "out of memory");
     fs->root = fs->lock = -1;
+    pthread_mutex_init(&fs->mutex, NULL);       /* cannot fail for a default mutex */
     talloc_set_destructor(fs, free_fs);
     fs->known = qs_table_new(fs, 64);
     enum qs_status status = fs->known ? QS_OK : qs_fail(err, QS_NOMEM, "out of memory");
@@ -189,7 +252,7 @@ enum qs_status qs_fs_open(TALLOC_CTX *parent, const char *queue_dir, struct qs_f
     }
     struct dir *base = NULL;
     if (status == QS_OK)
-        status = open_dir(fs, QS_RUN_BASE, sizeof QS_RUN_BASE - 1, true, &base, err);
+        status = enter(fs, QS_RUN_BASE, sizeof QS_RUN_BASE - 1, true, &base, err);
     if (status == QS_OK) {
         fs->lock = (int)TEMP_FAILURE_RETRY(openat(base->fd, "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0600));
         if (fs->lock < 0)
@@ -197,6 +260,7 @@ enum qs_status qs_fs_open(TALLOC_CTX *parent, const char *queue_dir, struct qs_f
         else if (flock(fs->lock, LOCK_EX | LOCK_NB) != 0)
             status = qs_fail(err, QS_BUSY, "%s: another qsurgeon is operating on this queue; try again when it has ended",
                              queue_dir);
+        leave(fs, base, false);
     }
     if (status == QS_OK)
         *out = fs;
@@ -212,7 +276,10 @@ enum qs_status qs_fs_run(struct qs_fs *fs, const char *run, struct qs_error *err
     if (!component_ok(name) || name.len > 100 || memchr(name.ptr, '/', name.len) || qs_span_is(name, "lock"))
         return qs_fail(err, QS_DATA, "%s: not the name of a run", run);
     snprintf(fs->run, sizeof fs->run, "%s/%s", QS_RUN_BASE, run);
-    return open_dir(fs, fs->run, strlen(fs->run), true, &dir, err);
+    enum qs_status status = enter(fs, fs->run, strlen(fs->run), true, &dir, err);
+    if (status == QS_OK)
+        leave(fs, dir, false);
+    return status;
 }
 
 /* --- the verbs -------------------------------------------------------------------------------------------------------- */
@@ -221,29 +288,32 @@ enum qs_status qs_fs_stat(struct qs_fs *fs, const char *path, struct stat *out, 
 {
     char full[PATH_LONGEST];
     const char *name = NULL;
-    uint32_t dir = 0;
+    struct dir *dir = NULL;
     struct stat st;
     enum qs_status status = locate(fs, path, false, full, &dir, &name, err);
     if (status != QS_OK)
         return status;
-    if (fstatat(fs->dirs[dir].fd, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
-        return qs_fail_errno(err, errno, "%s", full);
-    *out = st;
-    return QS_OK;
+    if (fstatat(dir->fd, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
+        status = qs_fail_errno(err, errno, "%s", full);
+    else
+        *out = st;
+    leave(fs, dir, false);
+    return status;
 }
 
 enum qs_status qs_fs_file(struct qs_fs *fs, const char *path, int flags, int *fd, struct qs_error *err)
 {
     char full[PATH_LONGEST];
     const char *name = NULL;
-    uint32_t dir = 0;
+    struct dir *dir = NULL;
     struct stat st;
     enum qs_status status = locate(fs, path, false, full, &dir, &name, err);
     if (status != QS_OK)
         return status;
-    int opened = openat(fs->dirs[dir].fd, name, flags | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    int opened = openat(dir->fd, name, flags | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC), failure = errno;
+    leave(fs, dir, false);
     if (opened < 0)
-        return qs_fail_errno(err, errno, "%s", full);
+        return qs_fail_errno(err, failure, "%s", full);
     if (fstat(opened, &st) != 0 || !S_ISREG(st.st_mode)) {
         close(opened);
         return qs_fail(err, QS_DATA, "%s: not a regular file", full);
@@ -252,32 +322,69 @@ enum qs_status qs_fs_file(struct qs_fs *fs, const char *path, int flags, int *fd
     return QS_OK;
 }
 
-enum qs_status qs_fs_move(struct qs_fs *fs, const char *from, const char *to, struct qs_error *err)
-{
+/* Both directories of a move, for use. */
+struct way {
     char source[PATH_LONGEST], target[PATH_LONGEST];
-    const char *source_name = NULL, *target_name = NULL;
-    uint32_t source_dir = 0, target_dir = 0;
-    enum qs_status status = locate(fs, from, false, source, &source_dir, &source_name, err);
-    if (status == QS_OK)
-        status = locate(fs, to, true, target, &target_dir, &target_name, err);
+    const char *from, *to;
+    struct dir *source_dir, *target_dir;
+};
+
+static enum qs_status find_way(struct qs_fs *fs, const char *from, const char *to, struct way *w, struct qs_error *err)
+{
+    enum qs_status status = locate(fs, from, false, w->source, &w->source_dir, &w->from, err);
     if (status != QS_OK)
         return status;
-    if (TEMP_FAILURE_RETRY(renameat2(fs->dirs[source_dir].fd, source_name, fs->dirs[target_dir].fd, target_name,
-                                     RENAME_NOREPLACE)) != 0)
-        return errno == EEXIST ? qs_fail(err, QS_DATA, "%s: the name is taken", target)
-                               : qs_fail_errno(err, errno, "%s to %s", source, target);
-    fs->dirs[source_dir].changed = fs->dirs[target_dir].changed = true;
-    return QS_OK;
+    status = locate(fs, to, true, w->target, &w->target_dir, &w->to, err);
+    if (status != QS_OK)
+        leave(fs, w->source_dir, false);
+    return status;
+}
+
+static enum qs_status end_way(struct qs_fs *fs, const struct way *w, int failure, struct qs_error *err)
+{
+    leave(fs, w->source_dir, !failure);
+    leave(fs, w->target_dir, !failure);
+    return !failure ? QS_OK : failure == EEXIST ? qs_fail(err, QS_DATA, "%s: the name is taken", w->target)
+                            : qs_fail_errno(err, failure, "%s to %s", w->source, w->target);
+}
+
+enum qs_status qs_fs_move(struct qs_fs *fs, const char *from, const char *to, struct qs_error *err)
+{
+    struct way w;
+    enum qs_status status = find_way(fs, from, to, &w, err);
+    if (status != QS_OK)
+        return status;
+    bool moved = TEMP_FAILURE_RETRY(renameat2(w.source_dir->fd, w.from, w.target_dir->fd, w.to, RENAME_NOREPLACE)) == 0;
+    return end_way(fs, &w, moved ? 0 : errno, err);
+}
+
+enum qs_status qs_fs_bring(struct qs_fs *fs, const char *from, const char *to, struct qs_error *err)
+{
+    struct way w;
+    if (!is_of_run(to))
+        return qs_fail(err, QS_DATA, "%s: files are brought into the run directory only", to);
+    enum qs_status status = find_way(fs, from, to, &w, err);
+    if (status != QS_OK)
+        return status;
+    bool linked = TEMP_FAILURE_RETRY(linkat(w.source_dir->fd, w.from, w.target_dir->fd, w.to, 0)) == 0;
+    bool brought = linked && TEMP_FAILURE_RETRY(unlinkat(w.source_dir->fd, w.from, 0)) == 0;
+    int failure = brought ? 0 : errno;
+    status = end_way(fs, &w, failure, err);
+    /* a file system without hard links */
+    return !linked && (failure == EPERM || failure == EMLINK || failure == EOPNOTSUPP) ? qs_fs_move(fs, from, to, err) : status;
 }
 
 enum qs_status qs_fs_times(struct qs_fs *fs, const char *path, const struct timespec times[2], struct qs_error *err)
 {
     char full[PATH_LONGEST];
     const char *name = NULL;
-    uint32_t dir = 0;
+    struct dir *dir = NULL;
     enum qs_status status = locate(fs, path, false, full, &dir, &name, err);
-    if (status == QS_OK && TEMP_FAILURE_RETRY(utimensat(fs->dirs[dir].fd, name, times, AT_SYMLINK_NOFOLLOW)) != 0)
+    if (status != QS_OK)
+        return status;
+    if (TEMP_FAILURE_RETRY(utimensat(dir->fd, name, times, AT_SYMLINK_NOFOLLOW)) != 0)
         status = qs_fail_errno(err, errno, "%s: cannot set its time", full);
+    leave(fs, dir, false);
     return status;
 }
 
@@ -311,12 +418,18 @@ static bool write_all(int fd, struct qs_span data)
     return true;
 }
 
+static void end_made(struct qs_fs_made *file)
+{
+    close(file->dir);
+    file->fd = file->dir = -1;
+}
+
 enum qs_status qs_fs_make_begin(struct qs_fs *fs, const char *path, struct qs_fs_made *file, struct qs_error *err)
 {
     char full[PATH_LONGEST];
     const char *name = NULL;
-    uint32_t dir = 0;
-    *file = (struct qs_fs_made){.fd = -1};
+    struct dir *dir = NULL;
+    *file = (struct qs_fs_made){.fd = -1, .dir = -1};
     if (!is_of_run(path))
         return qs_fail(err, QS_DATA, "%s: files are made in the run directory only", path);
     enum qs_status status = locate(fs, path, true, full, &dir, &name, err);
@@ -324,14 +437,16 @@ enum qs_status qs_fs_make_begin(struct qs_fs *fs, const char *path, struct qs_fs
         return status;
     int length = snprintf(file->temporary, sizeof file->temporary, ".new-%s", name);
     if (length < 0 || length >= (int)sizeof file->temporary)
-        return qs_fail(err, QS_DATA, "%s: not a usable path", path);
-    file->dir = fs->dirs[dir].fd;
-    fs->dirs[dir].changed = true;
-    if (TEMP_FAILURE_RETRY(unlinkat(file->dir, file->temporary, 0)) != 0 && errno != ENOENT)     /* what a crashed run left */
-        return qs_fail_errno(err, errno, "%s", full);
-    file->fd = (int)TEMP_FAILURE_RETRY(openat(file->dir, file->temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-                                              0600));
-    return file->fd < 0 ? qs_fail_errno(err, errno, "%s", full) : QS_OK;
+        status = qs_fail(err, QS_DATA, "%s: not a usable path", path);
+    else if ((file->dir = fcntl(dir->fd, F_DUPFD_CLOEXEC, 0)) < 0 ||
+             (TEMP_FAILURE_RETRY(unlinkat(file->dir, file->temporary, 0)) != 0 && errno != ENOENT) ||   /* what a crashed run left */
+             (file->fd = (int)TEMP_FAILURE_RETRY(openat(file->dir, file->temporary,
+                                                        O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600))) < 0)
+        status = qs_fail_errno(err, errno, "%s", full);
+    leave(fs, dir, true);
+    if (status != QS_OK && file->dir >= 0)
+        end_made(file);
+    return status;
 }
 
 enum qs_status qs_fs_make_add(const struct qs_fs_made *file, struct qs_span data, struct qs_error *err)
@@ -345,7 +460,7 @@ void qs_fs_make_abandon(struct qs_fs_made *file)
         return;
     close(file->fd);
     (void)TEMP_FAILURE_RETRY(unlinkat(file->dir, file->temporary, 0));      /* ours: made by qs_fs_make_begin */
-    file->fd = -1;
+    end_made(file);
 }
 
 enum qs_status qs_fs_make_end(struct qs_fs_made *file, const struct stat *like, bool keep_times, bool sync, struct stat *made,
@@ -367,7 +482,7 @@ enum qs_status qs_fs_make_end(struct qs_fs_made *file, const struct stat *like, 
         return status;
     }
     int fd = file->fd;
-    file->fd = -1;
+    end_made(file);
     return close(fd) == 0 ? QS_OK : qs_fail_errno(err, errno, "%s", name);
 }
 
@@ -385,16 +500,16 @@ static enum qs_status remove_of_run(struct qs_fs *fs, const char *path, int flag
 {
     char full[PATH_LONGEST];
     const char *name = NULL;
-    uint32_t dir = 0;
+    struct dir *dir = NULL;
     if (!is_of_run(path))
         return qs_fail(err, QS_DATA, "%s: nothing is removed outside the run directory", path);
     enum qs_status status = locate(fs, path, false, full, &dir, &name, err);
     if (status != QS_OK)
         return status == QS_GONE ? QS_OK : status;
-    if (TEMP_FAILURE_RETRY(unlinkat(fs->dirs[dir].fd, name, flags)) != 0 && errno != ENOENT)
-        return qs_fail_errno(err, errno, "%s", full);
-    fs->dirs[dir].changed = true;
-    return QS_OK;
+    if (TEMP_FAILURE_RETRY(unlinkat(dir->fd, name, flags)) != 0 && errno != ENOENT)
+        status = qs_fail_errno(err, errno, "%s", full);
+    leave(fs, dir, status == QS_OK);
+    return status;
 }
 
 enum qs_status qs_fs_unlink(struct qs_fs *fs, const char *path, struct qs_error *err)
@@ -413,14 +528,10 @@ enum qs_status qs_fs_rmdir(struct qs_fs *fs, const char *path, struct qs_error *
 
 enum qs_status qs_fs_sync(struct qs_fs *fs, struct qs_error *err)
 {
-    for (uint32_t i = 0; i < fs->dir_count; i++) {
-        if (!fs->dirs[i].changed)
-            continue;
-        if (TEMP_FAILURE_RETRY(fsync(fs->dirs[i].fd)) != 0 && errno != EINVAL)
-            return qs_fail_errno(err, errno, "cannot sync a directory of the queue");
-        fs->dirs[i].changed = false;
-    }
-    return QS_OK;
+    enum qs_status status = QS_OK;
+    for (uint32_t i = 0; status == QS_OK && i < fs->dir_count; i++)
+        status = sync_dir(fs->dirs[i], err);
+    return status;
 }
 
 enum qs_status qs_fs_sync_all(struct qs_fs *fs, struct qs_error *err)
@@ -428,7 +539,7 @@ enum qs_status qs_fs_sync_all(struct qs_fs *fs, struct qs_error *err)
     if (TEMP_FAILURE_RETRY(syncfs(fs->root)) != 0)
         return qs_fail_errno(err, errno, "cannot sync the file system of the queue");
     for (uint32_t i = 0; i < fs->dir_count; i++)
-        fs->dirs[i].changed = false;
+        fs->dirs[i]->changed = false;
     return QS_OK;
 }
 
@@ -443,6 +554,15 @@ enum qs_status qs_fs_room(struct qs_fs *fs, uint64_t *bytes, struct qs_error *er
 
 /* --- what is there ---------------------------------------------------------------------------------------------------- */
 
+static DIR *open_stream(const struct dir *dir)
+{
+    int copy = openat(dir->fd, ".", DIR_FLAGS);
+    DIR *stream = copy < 0 ? NULL : fdopendir(copy);
+    if (!stream && copy >= 0)
+        close(copy);
+    return stream;
+}
+
 static enum qs_status walk(struct qs_fs *fs, const char *path, unsigned depth, qs_fs_visit visit, void *data,
                            struct qs_error *err)
 {
@@ -454,16 +574,15 @@ static enum qs_status walk(struct qs_fs *fs, const char *path, unsigned depth, q
     else
         status = resolve(fs, path, full, err);
     if (status == QS_OK)
-        status = open_dir(fs, full, strlen(full), false, &dir, err);
+        status = enter(fs, full, strlen(full), false, &dir, err);
     if (status != QS_OK)
         return status;
-    int copy = openat(dir->fd, ".", DIR_FLAGS);
-    DIR *stream = copy < 0 ? NULL : fdopendir(copy);
-    if (!stream) {
-        if (copy >= 0)
-            close(copy);
-        return qs_fail_errno(err, errno, "%s", full);
-    }
+    DIR *stream = open_stream(dir);
+    if (!stream)
+        status = qs_fail_errno(err, errno, "%s", full);
+    leave(fs, dir, false);
+    if (!stream)
+        return status;
     struct dirent *entry;
     while (status == QS_OK && (errno = 0, entry = readdir(stream)) != NULL) {
         struct stat st;
@@ -520,8 +639,10 @@ static bool prune(int dir, const char *name, unsigned depth)
         close(fd);
     for (struct dirent *entry; stream && depth > 0 && (entry = readdir(stream)) != NULL;) {
         struct stat st;
-        if (component_ok(qs_span_of(entry->d_name)) &&
-            fstatat(dirfd(stream), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode))
+        bool directory = entry->d_type == DT_DIR ||
+            (entry->d_type == DT_UNKNOWN && fstatat(dirfd(stream), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+             S_ISDIR(st.st_mode));
+        if (directory && component_ok(qs_span_of(entry->d_name)))
             ok &= prune(dirfd(stream), entry->d_name, depth - 1);
     }
     if (stream)
@@ -533,11 +654,14 @@ static bool prune(int dir, const char *name, unsigned depth)
 enum qs_status qs_fs_prune_run(struct qs_fs *fs, struct qs_error *err)
 {
     struct dir *base = NULL;
-    enum qs_status status = open_dir(fs, QS_RUN_BASE, sizeof QS_RUN_BASE - 1, false, &base, err);
-    if (status == QS_OK && fs->run[0] && !prune(base->fd, fs->run + sizeof QS_RUN_BASE, DEEPEST))
+    enum qs_status status = enter(fs, QS_RUN_BASE, sizeof QS_RUN_BASE - 1, false, &base, err);
+    if (status != QS_OK)
+        return status;
+    if (fs->run[0] && !prune(base->fd, fs->run + sizeof QS_RUN_BASE, DEEPEST))
         status = qs_fail_errno(err, errno, "%s: cannot remove empty directories", fs->run);
     if (status == QS_OK)
         fs->run[0] = '\0';
+    leave(fs, base, false);
     return status;
 }
 
@@ -549,16 +673,15 @@ static int by_name(const void *a, const void *b)
 enum qs_status qs_fs_runs(TALLOC_CTX *parent, struct qs_fs *fs, char ***names, size_t *count, struct qs_error *err)
 {
     struct dir *base = NULL;
-    enum qs_status status = open_dir(fs, QS_RUN_BASE, sizeof QS_RUN_BASE - 1, false, &base, err);
+    enum qs_status status = enter(fs, QS_RUN_BASE, sizeof QS_RUN_BASE - 1, false, &base, err);
     if (status != QS_OK)
         return status;
-    int copy = openat(base->fd, ".", DIR_FLAGS);
-    DIR *stream = copy < 0 ? NULL : fdopendir(copy);
-    if (!stream) {
-        if (copy >= 0)
-            close(copy);
-        return qs_fail_errno(err, errno, QS_RUN_BASE);
-    }
+    DIR *stream = open_stream(base);
+    if (!stream)
+        status = qs_fail_errno(err, errno, QS_RUN_BASE);
+    leave(fs, base, false);
+    if (!stream)
+        return status;
     char **list = talloc_array(parent, char *, 0);
     size_t found = 0;
     for (struct dirent *entry; list && (entry = readdir(stream)) != NULL;) {

@@ -4,7 +4,8 @@
  *
  * Paths are those of surgery.h: relative to the queue directory, "@/" for the run directory. They are walked without
  * following links, "..", absolute and empty components are refused. Every function acts relative to directory
- * descriptors that stay open. One thread. */
+ * descriptors that stay open. The functions on single paths, qs_fs_stat to qs_fs_rmdir, may be called by several threads at
+ * once; all others by one thread alone. */
 #ifndef QSURGEON_FSOPS_H
 #define QSURGEON_FSOPS_H
 
@@ -38,6 +39,10 @@ enum qs_status qs_fs_file(struct qs_fs *fs, const char *path, int flags, int *fd
 /* Renames; never replaces, never leaves the file system. QS_GONE: no source. QS_DATA: the target exists. Missing
  * directories of the target are made, mode 0700. */
 enum qs_status qs_fs_move(struct qs_fs *fs, const char *from, const char *to, struct qs_error *err) QS_MUST_CHECK;
+/* The same for a file that nobody else may be renaming, removing or making, into the run directory: by a link, and by removing
+ * the old name. On Linux all renames between directories of a file system wait for each other; this waits for none. Stopped
+ * half-way, the file has both names. */
+enum qs_status qs_fs_bring(struct qs_fs *fs, const char *from, const char *to, struct qs_error *err) QS_MUST_CHECK;
 /* Sets access and modification time. */
 enum qs_status qs_fs_times(struct qs_fs *fs, const char *path, const struct timespec times[2],
                            struct qs_error *err) QS_MUST_CHECK;

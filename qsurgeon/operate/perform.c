@@ -116,26 +116,39 @@ static enum qs_status set_times(struct qs_fs *fs, const struct qs_move *m, struc
     return qs_fs_times(fs, m->from, times, err);
 }
 
+/* A log on its way into the run directory: of a message that is claimed, so that nobody else writes, removes or makes it. What
+ * goes back to another place was in active, where that is not sure. */
+static bool is_quiet_log(const struct qs_move *m)
+{
+    return m->log && !m->back && is_of_run(m->to);
+}
+
 static enum qs_status move(struct qs_fs *fs, const struct qs_move *m, struct qs_error *err)
 {
+    enum qs_status status = is_quiet_log(m) ? qs_fs_bring(fs, m->from, m->to, err) : qs_fs_move(fs, m->from, m->to, err);
+    return status == QS_GONE && m->optional ? QS_OK : status;
+}
+
+/* Has the moved name led to the file that was meant? Otherwise it belonged to another message: it is given back. */
+static enum qs_status verify(struct qs_fs *fs, const struct qs_move *m, struct qs_error *err)
+{
     struct stat st;
-    enum qs_status status = qs_fs_move(fs, m->from, m->to, err);
-    if (status == QS_GONE && m->optional)
+    enum qs_status status = m->inode ? qs_fs_stat(fs, m->to, &st, err) : QS_GONE;
+    if (status == QS_GONE && (!m->inode || m->optional))
         return QS_OK;
-    if (status != QS_OK || !m->inode)
-        return status;
-    status = qs_fs_stat(fs, m->to, &st, err);
     if (status != QS_OK || st.st_ino == m->inode)
         return status;
-    /* the name belonged to another message: give it back */
     status = qs_fs_move(fs, m->to, m->from, err);
     return status != QS_OK ? QS_IO : qs_fail(err, QS_DATA, "%s: another message has this queue ID now", m->from);
 }
 
 static enum qs_status perform_one(struct qs_fs *fs, const struct qs_move *m, struct qs_error *err)
 {
+    enum qs_status status = QS_OK;
     switch (m->kind) {
-    case QS_STEP_MOVE: return move(fs, m, err);
+    case QS_STEP_MOVE:
+        status = move(fs, m, err);
+        return status == QS_OK ? verify(fs, m, err) : status;
     case QS_STEP_TIMES: return set_times(fs, m, err);
     case QS_STEP_BYTE: return qs_fs_byte(fs, m->from, m->offset, m->expect, m->byte, err);
     case QS_STEP_CREATE: return QS_OK;      /* was made when it was prepared */
@@ -160,34 +173,51 @@ static bool lock_is_of_use(size_t count, const struct qs_move *claim)
 static enum qs_status reverse_all(struct qs_fs *fs, const struct qs_move *moves, size_t count, bool at_once, bool lock,
                                   struct qs_error *err);
 
+void qs_moves_claim(struct qs_fs *fs, const struct qs_move *moves, size_t count, enum qs_lock_rule rule,
+                    struct qs_moving *at)
+{
+    const struct qs_move *claim = claim_of(moves, count);
+    *at = (struct qs_moving){.lock = -1, .intact = true};
+    if (!claim)
+        at->status = qs_fail(&at->why, QS_DATA, "no claim among the steps");
+    else if (rule == QS_LOCK_BEFORE_CLAIM)
+        at->status = take_lock(fs, claim->from, true, claim->inode, &at->lock, &at->why);
+    while (at->status == QS_OK && !at->claimed) {
+        const struct qs_move *m = &moves[at->tried++];
+        at->status = m == claim ? move(fs, m, &at->why) : perform_one(fs, m, &at->why);
+        /* the name of nobody is no claim; after any other failure the rename may have happened */
+        at->claimed = m == claim && at->status != QS_GONE;
+    }
+}
+
+void qs_moves_follow(struct qs_fs *fs, const struct qs_move *moves, size_t count, enum qs_lock_rule rule, struct qs_moving *at)
+{
+    const struct qs_move *claim = claim_of(moves, count);
+    if (at->status == QS_OK)
+        at->status = verify(fs, claim, &at->why);
+    if (at->status == QS_DATA)
+        at->claimed = false;            /* another message's, or its name was taken */
+    if (at->status == QS_OK && rule == QS_LOCK_AFTER_CLAIM && lock_is_of_use(count, claim))
+        at->status = take_lock(fs, claim->to, false, claim->inode, &at->lock, &at->why);
+    while (at->status == QS_OK && at->tried < count)
+        at->status = perform_one(fs, &moves[at->tried++], &at->why);
+    /* also the step that failed: it may have been done in part */
+    if (at->status != QS_OK)
+        at->intact = (!at->claimed || reverse_all(fs, moves, at->tried, true, false, NULL) == QS_OK) &&
+                     qs_moves_discard(fs, moves, count, NULL) == QS_OK;
+    if (at->lock >= 0)
+        close(at->lock);
+    at->lock = -1;
+}
+
 enum qs_status qs_moves_perform(struct qs_fs *fs, const struct qs_move *moves, size_t count, enum qs_lock_rule rule,
                                 bool *intact, struct qs_error *err)
 {
-    const struct qs_move *claim = claim_of(moves, count);
-    enum qs_status status = QS_OK;
-    int lock = -1;
-    size_t tried = 0;
-    bool claimed = false;
-    *intact = true;
-    if (!claim)
-        return qs_fail(err, QS_DATA, "no claim among the steps");
-    if (rule == QS_LOCK_BEFORE_CLAIM)
-        status = take_lock(fs, claim->from, true, claim->inode, &lock, err);
-    while (status == QS_OK && tried < count) {
-        const struct qs_move *m = &moves[tried++];
-        status = perform_one(fs, m, err);
-        /* the name of nobody, or of another message, is no claim; after any other failure the rename may have happened */
-        claimed |= m == claim && status != QS_GONE && status != QS_DATA;
-        if (status == QS_OK && m == claim && rule == QS_LOCK_AFTER_CLAIM && lock_is_of_use(count, claim))
-            status = take_lock(fs, claim->to, false, claim->inode, &lock, err);
-    }
-    /* also the step that failed: it may have been done in part */
-    if (status != QS_OK)
-        *intact = (!claimed || reverse_all(fs, moves, tried, true, false, NULL) == QS_OK) &&
-                  qs_moves_discard(fs, moves, count, NULL) == QS_OK;
-    if (lock >= 0)
-        close(lock);
-    return status;
+    struct qs_moving at;
+    qs_moves_claim(fs, moves, count, rule, &at);
+    qs_moves_follow(fs, moves, count, rule, &at);
+    *intact = at.intact;
+    return at.status == QS_OK ? QS_OK : qs_fail(err, at.status, "%s", at.why.text);
 }
 
 /* --- reversing -------------------------------------------------------------------------------------------------------- */
@@ -205,6 +235,8 @@ static enum qs_status reverse_move(struct qs_fs *fs, const struct qs_move *m, bo
     if (to == QS_OK && (!m->inode || there.st_ino == m->inode || is_of_run(m->to))) {
         if (from == QS_GONE)
             return qs_fs_move(fs, m->to, origin, err);
+        if (is_quiet_log(m) && here.st_ino == there.st_ino)
+            return qs_fs_unlink(fs, m->to, err);        /* brought half-way: it has both names */
         return m->log ? QS_OK : qs_fail(err, QS_DATA, "%s: the name is taken by another message", m->from);
     }
     if (from == QS_OK && (!m->inode || here.st_ino == m->inode))

@@ -27,9 +27,24 @@ enum qs_status qs_moves_prepare(TALLOC_CTX *parent, struct qs_fs *fs, const stru
 /* Removes what was created for moves of which none was performed. */
 enum qs_status qs_moves_discard(struct qs_fs *fs, const struct qs_move *moves, size_t count, struct qs_error *err) QS_MUST_CHECK;
 
-/* Performs them in order. Before the first, takes the MTA's lock as `rule` allows. On failure what was done is reversed
- * again, and *intact says whether that succeeded. QS_GONE: the message left before the claim. QS_BUSY: locked by the MTA.
- * QS_DATA: not the same message any more. */
+/* How far a message has come between being claimed and being done with. */
+struct qs_moving {
+    enum qs_status status;
+    struct qs_error why;
+    int lock;                       /* the MTA's, held; or -1 */
+    size_t tried;
+    bool claimed, intact;
+};
+
+/* Performs them in order, in two parts, each of which may be done by a thread of its own, the second after the first: the claim,
+ * before which the MTA's lock is taken where `rule` wants it; and, whatever became of that, the rest: is it the message that was
+ * meant, the lock, and the other moves. On failure what was done is reversed again, and at->intact says whether that succeeded.
+ * at->status is QS_GONE: the message left before the claim. QS_BUSY: locked by the MTA. QS_DATA: not the same message any
+ * more. */
+void qs_moves_claim(struct qs_fs *fs, const struct qs_move *moves, size_t count, enum qs_lock_rule rule, struct qs_moving *at);
+void qs_moves_follow(struct qs_fs *fs, const struct qs_move *moves, size_t count, enum qs_lock_rule rule, struct qs_moving *at);
+
+/* Both, one after the other. */
 enum qs_status qs_moves_perform(struct qs_fs *fs, const struct qs_move *moves, size_t count, enum qs_lock_rule rule,
                                 bool *intact, struct qs_error *err) QS_MUST_CHECK;
 

@@ -26,7 +26,7 @@ static uint64_t id_key(const char *id)
 
 /* --- files ------------------------------------------------------------------------------------------------------------ */
 
-/* The files of one message as they are made in the run directory: @/<dir>/<n>/<number of the file>. */
+/* The files of one message as they are made in the run directory: @/<dir>/<a thousand of n>/<n>.<number of the file>. */
 struct staging {
     struct qs_fs *fs;
     const char *dir, *host;             /* this host; NULL: the owner is not kept */
@@ -38,7 +38,7 @@ struct staging {
 
 static void staged_path(char to[PATH_LONGEST], const char *dir, uint32_t n, size_t file)
 {
-    snprintf(to, PATH_LONGEST, "@/%s/%u/%zu", dir, n, file);
+    snprintf(to, PATH_LONGEST, "@/%s/%u/%u.%zu", dir, n / 1000, n, file);
 }
 
 static struct stat like_of(const struct qs_archived_file *f, const struct staging *s, const struct qs_archived *m)

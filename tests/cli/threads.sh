@@ -11,4 +11,16 @@ for threads in 2 4 16; do
 done
 expect 0 "a report by 8 threads" --mta postfix --queue "$queue" --threads 8 triage --explain
 expect 0 "malformed messages by 8 threads" --mta postfix --queue "$cases" --threads 8 triage --problems
+
+# surgery: one thread claims, another follows; more than the 64 messages that are handed over at once
+listing() { (cd "$queue" && find . -path ./.qsurgeon -prune -o -type f -printf '%P %i %m %s %T@\n' | sort | md5sum); }
+before=$(listing)
+for verb in hold "purge --keep"; do
+    # shellcheck disable=SC2086
+    expect 0 "$verb by two threads" --mta postfix --queue "$queue" --state "$work/state" $verb --queue deferred \
+        --include-legit --commit
+    has "$verb takes many" "$out" " messages of "
+    expect 0 "undo of $verb" --mta postfix --queue "$queue" --state "$work/state" undo
+    same "undo of $verb leaves nothing changed" "$(listing)" "$before"
+done
 finish

@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <xxhash.h>
@@ -176,6 +177,79 @@ static void test_perform(void **state)
     talloc_free(fs);
     talloc_free(moves);
     talloc_free(one);
+    talloc_free_children(root);
+}
+
+/* A queue may have more directories than a process may have open files: hashed to a depth of two, or a restore of many. */
+static void test_many_directories(void **state)
+{
+    (void)state;
+    enum { MANY = 1500 };
+    struct qs_fs *fs = NULL;
+    struct stat st;
+    char path[64], to[64];
+    struct rlimit before, few;
+    assert_int_equal(mkdir(in_place("many"), 0700), 0);
+    assert_int_equal(mkdir(in_place("many/d"), 0700), 0);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    few = before;
+    few.rlim_cur = 700;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    assert_int_equal(qs_fs_open(root, in_place("many"), &fs, &err), QS_OK);
+    assert_int_equal(qs_fs_run(fs, "run", &err), QS_OK);
+    for (unsigned i = 0; i < MANY; i++) {
+        snprintf(path, sizeof path, "@/a/%u/f", i);
+        snprintf(to, sizeof to, "@/b/%u/f", i);
+        struct stat like = {.st_uid = geteuid(), .st_gid = getegid(), .st_mode = S_IFREG | 0600};
+        assert_int_equal(qs_fs_create(fs, path, QS_SPAN("x"), &like, false, &err), QS_OK);
+        assert_int_equal(qs_fs_move(fs, path, to, &err), QS_OK);
+    }
+    for (unsigned i = 0; i < MANY; i++) {
+        snprintf(to, sizeof to, "@/b/%u/f", i);
+        assert_int_equal(qs_fs_stat(fs, to, &st, &err), QS_OK);
+    }
+    assert_int_equal(qs_fs_sync(fs, &err), QS_OK);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    talloc_free(fs);
+}
+
+/* A log goes into the run directory by a link; stopped between its two halves, it has both names. */
+static void test_bring(void **state)
+{
+    (void)state;
+    struct qs_fs *fs = NULL;
+    struct qs_move *moves = NULL;
+    struct stat st;
+    bool intact = false;
+    assert_int_equal(mkdir(in_place("b"), 0700), 0);
+    assert_int_equal(mkdir(in_place("b/d"), 0700), 0);
+    put(in_place("b/d/m"), "mail", 4);
+    put(in_place("b/d/log"), "log", 3);
+    assert_int_equal(qs_fs_open(root, in_place("b"), &fs, &err), QS_OK);
+    assert_int_equal(qs_fs_run(fs, "run", &err), QS_OK);
+    assert_int_equal(qs_fs_stat(fs, "d/m", &st, &err), QS_OK);
+    struct qs_step steps[] = {
+        {.kind = QS_STEP_MOVE, .from = "d/m", .to = "@/d/m"},
+        {.kind = QS_STEP_MOVE, .from = "d/log", .to = "@/d/log", .optional = true, .log = true},
+    };
+    assert_int_equal(qs_fs_bring(fs, "d/log", "d/elsewhere", &err), QS_DATA);
+    assert_int_equal(qs_moves_prepare(root, fs, steps, 2, &st, &moves, &err), QS_OK);
+    assert_int_equal(qs_moves_perform(fs, moves, 2, QS_LOCK_AFTER_CLAIM, &intact, &err), QS_OK);
+    assert_true(!there("b/d/m") && !there("b/d/log") && there("b/.qsurgeon/run/d/m") && there("b/.qsurgeon/run/d/log"));
+    assert_int_equal(link(in_place("b/.qsurgeon/run/d/log"), in_place("b/d/log")), 0);
+    assert_int_equal(qs_moves_reverse(fs, moves, 2, QS_LOCK_AFTER_CLAIM, &err), QS_OK);
+    assert_true(there("b/d/m") && there("b/d/log") && !there("b/.qsurgeon/run/d/m") && !there("b/.qsurgeon/run/d/log"));
+    assert_int_equal(stat(in_place("b/d/log"), &st), 0);
+    assert_int_equal(st.st_nlink, 1);
+    /* a log that the mail server has made since is not the same: both stay */
+    assert_int_equal(qs_moves_perform(fs, moves, 2, QS_LOCK_AFTER_CLAIM, &intact, &err), QS_OK);
+    put(in_place("b/d/log"), "newer", 5);
+    assert_int_equal(qs_moves_reverse(fs, moves, 2, QS_LOCK_AFTER_CLAIM, &err), QS_OK);
+    size_t size;
+    assert_memory_equal(get(in_place("b/d/log"), &size), "newer", 5);
+    assert_true(there("b/.qsurgeon/run/d/log"));
+    talloc_free(moves);
+    talloc_free(fs);
     talloc_free_children(root);
 }
 
@@ -422,6 +496,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_fsops), cmocka_unit_test(test_new_file), cmocka_unit_test(test_perform),
+        cmocka_unit_test(test_many_directories), cmocka_unit_test(test_bring),
         cmocka_unit_test(test_plan), cmocka_unit_test(test_journal),
         cmocka_unit_test(test_moving_mail),
     };
