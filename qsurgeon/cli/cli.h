@@ -28,6 +28,7 @@ struct qs_command {
     size_t least, most;             /* number of arguments; SIZE_MAX: any */
     bool asks_dns;                  /* without being told, unless --no-dns */
     bool selects;                   /* takes the options of a selection */
+    bool never_saved;               /* --from makes no sense */
     qs_option_set options;          /* its own */
     const char *description;        /* for `help COMMAND`: lines, or "" */
     enum qs_status (*run)(struct qs_call *call, struct qs_error *err);

@@ -114,7 +114,7 @@ static enum qs_status open_archive(struct restoring *r, struct qs_error *err)
 {
     const struct qs_options *o = r->call->options;
     const char *temporary = getenv("TMPDIR");
-    r->archive = qs_operating_absolute(r->call, o->arguments[0]);
+    r->archive = qs_absolute_path(r->call->memory, o->arguments[0]);
     if (!r->archive)
         return qs_fail(err, QS_NOMEM, "out of memory");
     r->fd = open(r->archive, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
@@ -222,8 +222,6 @@ static enum qs_status run_restore(struct qs_call *call, struct qs_error *err)
 {
     const struct qs_options *o = call->options;
     struct restoring r = {.call = call, .fd = -1};
-    if (o->from_count)
-        return qs_fail(err, QS_USAGE, "restore reads ARCHIVE: leave --from away");
     if (o->export && (o->commit || o->plan || o->json))
         return qs_fail(err, QS_USAGE, "--export changes no queue: leave --commit, --plan and --json away");
     if (o->resubmit && (o->plan || o->export))
@@ -243,8 +241,9 @@ static enum qs_status run_restore(struct qs_call *call, struct qs_error *err)
 }
 
 const struct qs_command qs_cmd_archives = {
-    .name = "archives", .summary = "the archives of all runs, or those named, read back", .arguments = "[FILE|DIR...]",
-    .most = SIZE_MAX, .options = QS_OPTION(QS_OPT_JSON), .description = "", .run = run_archives,
+    .name = "archives", .summary = "the archives of all runs, or those named, read back",
+    .arguments = "[FILE|DIR...]", .most = SIZE_MAX, .options = QS_OPTION(QS_OPT_JSON), .description = "",
+    .never_saved = true, .run = run_archives,
 };
 const struct qs_command qs_cmd_restore = {
     .name = "restore", .summary = "messages of an archive back into the queue", .arguments = "ARCHIVE", .least = 1, .most = 1,
@@ -254,5 +253,5 @@ const struct qs_command qs_cmd_restore = {
                QS_OPTION(QS_OPT_RESUBMIT) | QS_OPTION(QS_OPT_PROGRAM) | QS_OPTION(QS_OPT_JSON),
     .description = "They come to where they were, under queue IDs that are valid there; verdicts and clusters are those of\n"
                    "when they were archived.\n",
-    .run = run_restore,
+    .never_saved = true, .run = run_restore,
 };

@@ -99,5 +99,5 @@ const struct qs_command qs_cmd_doctor = {
                    "orphans and stale files go into the quarantine and misnamed ones get their right name; `undo` reverses it.\n"
                    "--dns: which role this host has in the MX set of each domain that it serves, and what is wrong with it.\n"
                    "Without an option: every check that needs no network.\n",
-    .run = run_doctor,
+    .never_saved = true, .run = run_doctor,
 };

@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -143,21 +142,6 @@ static enum qs_status run_export(struct qs_call *call, const char *argument, str
 
 /* --- import -------------------------------------------------------------------------------------------- */
 
-static enum qs_status make_directories(char *path, struct qs_error *err)
-{
-    for (char *p = path + 1;; p++) {
-        if (*p != '/' && *p != '\0')
-            continue;
-        char end = *p;
-        *p = '\0';
-        if (mkdir(path, end ? 0755 : 0700) != 0 && errno != EEXIST)
-            return qs_fail_errno(err, errno, "%.200s", path);
-        *p = end;
-        if (!end)
-            return QS_OK;
-    }
-}
-
 /* Lets `list` follow the one in use, if there is one: QS_SKIP when it is the same. */
 static enum qs_status follows(struct qs_call *call, const char *kept, const struct qs_list *list, struct qs_error *err)
 {
@@ -213,7 +197,7 @@ static enum qs_status run_import(struct qs_call *call, const char *path, struct 
     if (list->hashed && o->output)
         return qs_fail(err, QS_USAGE, "a hashed list cannot become a table: leave --output away, and only `recipients check` and "
                        "`drop-recipients --unknown` use it");
-    status = make_directories(directory, err);
+    status = qs_operating_directory(directory, geteuid(), getegid(), err);
     if (status == QS_OK && o->output)
         status = qs_list_install(list, o->output, o->format, o->config, is_sendmail(o), err);
     if (status == QS_OK)

@@ -22,7 +22,6 @@ enum qs_exit qs_exit_of(enum qs_status status)
     case QS_OK:
     case QS_END:
         return QS_EXIT_OK;
-    case QS_GONE:
     case QS_SKIP:
         return QS_EXIT_LEFT_OUT;
     case QS_DATA:
@@ -31,6 +30,7 @@ enum qs_exit qs_exit_of(enum qs_status status)
         return QS_EXIT_USAGE;
     case QS_NOQUEUE:
         return QS_EXIT_NOQUEUE;
+    case QS_GONE:               /* a file that was named */
     case QS_IO:
         return QS_EXIT_IO;
     case QS_BUSY:

@@ -23,16 +23,6 @@ char *qs_operating_host(TALLOC_CTX *parent)
     return talloc_strdup(parent, name);
 }
 
-char *qs_operating_absolute(struct qs_call *call, const char *path)
-{
-    if (path[0] == '/')         /* in a journal it must mean the same everywhere */
-        return talloc_strdup(call->memory, path);
-    char *here = getcwd(NULL, 0);
-    char *absolute = here ? talloc_asprintf(call->memory, "%s/%s", here, path) : NULL;
-    free(here);
-    return absolute;
-}
-
 enum qs_status qs_operating_open(struct qs_call *call, const char *host, const char *mta, const char *queue_dir,
                                  const char *config, struct qs_instance **instance, struct qs_queue **queue,
                                  struct qs_error *err)
@@ -119,8 +109,7 @@ static void remove_unowned(const char *path)
         (void)rmdir(path);      /* fails unless it is empty */
 }
 
-/* The state directory and its parents, as root; it is the owner's then. */
-static enum qs_status make_state(const char *path, uid_t uid, gid_t gid, struct qs_error *err)
+static enum qs_status make_directories(const char *path, uid_t uid, gid_t gid, struct qs_error *err)
 {
     char part[1024];
     size_t length = strlen(path);
@@ -143,6 +132,14 @@ static enum qs_status make_state(const char *path, uid_t uid, gid_t gid, struct 
         part[i] = path[i];
     }
     return QS_OK;
+}
+
+enum qs_status qs_operating_directory(const char *path, uid_t uid, gid_t gid, struct qs_error *err)
+{
+    mode_t mask = umask(022);   /* its owner passes through what root makes above it, whatever root's umask is */
+    enum qs_status status = make_directories(path, uid, gid, err);
+    umask(mask);
+    return status;
 }
 
 static enum qs_status become(uid_t uid, gid_t gid, struct qs_error *err)
@@ -172,8 +169,10 @@ static enum qs_status prepare(struct qs_call *call, const struct qs_instance *in
     enum qs_status status = qs_operating_allowed(instance, queue, err);
     if (status == QS_OK)
         status = instance->format->owner(queue, uid, gid, err);
+    if (status == QS_OK)
+        status = qs_operating_directory(*state, *uid, *gid, err);
     umask(077);
-    return status == QS_OK ? make_state(*state, *uid, *gid, err) : status;
+    return status;
 }
 
 enum qs_status qs_operating_aside(struct qs_call *call, const struct qs_instance *instance, const struct qs_queue *queue,
@@ -214,12 +213,15 @@ enum qs_status qs_operating_begin(struct qs_call *call, const struct qs_instance
     const char *state;
     enum qs_status status = prepare(call, instance, queue, &state, &uid, &gid, err);
     const char *output = call->options->output;
-    if (status == QS_OK && output && !(output = qs_operating_absolute(call, output)))
+    if (status == QS_OK && output && !(output = qs_absolute_path(call->memory, output)))
         return qs_fail(err, QS_NOMEM, "out of memory");
     if (status == QS_OK)
         status = qs_prepare_queue(instance->queue_dir, uid, gid, err);
     if (status == QS_OK)
         status = become(uid, gid, err);
+    if (status == QS_OK && access(state, W_OK | X_OK) != 0)
+        status = qs_fail_errno(err, errno, "%s: the owner of the queue (user %u) cannot get there, by its mode or that of a "
+                               "directory above; --state names another", state, (unsigned)geteuid());
     if (status != QS_OK)
         return status;
     heed_signals();

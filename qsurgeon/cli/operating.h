@@ -20,6 +20,9 @@ enum qs_status qs_operating_allowed(const struct qs_instance *instance, const st
 /* Where runs are kept: --state, or a directory of the MTA's own below /var/lib/qsurgeon. */
 const char *qs_operating_state(const struct qs_call *call, const char *mta);
 
+/* Makes the directory, for its owner alone, and those above it, which everybody may pass. It is the user's when root makes it. */
+enum qs_status qs_operating_directory(const char *path, uid_t uid, gid_t gid, struct qs_error *err) QS_MUST_CHECK;
+
 /* Becomes the owner of the queue's files for good, having made the state directory for it. From then on SIGINT and SIGTERM end
  * the run after the current message. */
 enum qs_status qs_operating_begin(struct qs_call *call, const struct qs_instance *instance, const struct qs_queue *queue,
@@ -76,9 +79,6 @@ void qs_operating_hand_over(const struct qs_instance *instance, const struct qs_
 
 /* The runs of all state directories that are meant: --state, or those of every MTA. A talloc array under call->memory. */
 enum qs_status qs_operating_runs(struct qs_call *call, struct qs_run **list, size_t *count, struct qs_error *err) QS_MUST_CHECK;
-
-/* `path` from the root; a child of call->memory. NULL: out of memory. */
-char *qs_operating_absolute(struct qs_call *call, const char *path);
 
 /* This host's name, a child of parent. */
 char *qs_operating_host(TALLOC_CTX *parent);

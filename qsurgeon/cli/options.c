@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli.h"
 #include "qsurgeon/dns.h"
@@ -567,6 +568,12 @@ static enum qs_option_id which_queue(const struct qs_options *options, const cha
     return options->command && !strchr(value, '/') ? QS_OPT_QUEUE : QS_OPT_QUEUE_DIR;
 }
 
+/* A plan, a journal and the commands that are advised must mean the same from every directory. */
+static bool is_place(enum qs_option_id id)
+{
+    return id == QS_OPT_QUEUE_DIR || id == QS_OPT_CONFIG || id == QS_OPT_STATE;
+}
+
 /* The word behind --dns is its value when it is an address, with a port or without. */
 static bool is_server(const char *word)
 {
@@ -601,6 +608,8 @@ static enum qs_status take_option(struct parser *p, int argc, char **argv, int *
             return qs_fail(p->err, QS_USAGE, "--%s needs a value: %s", table[id].name, table[id].argument);
         if (id == QS_OPT_QUEUE_DIR)
             id = which_queue(p->options, value);
+        if (is_place(id) && value[0] && !(value = qs_absolute_path(p->options, value)))
+            return QS_NOMEM;
     }
     p->used |= QS_OPTION(id);
     enum qs_status status = apply(p, id, value);
@@ -646,6 +655,8 @@ static enum qs_status check(const struct parser *p)
         return qs_fail(p->err, QS_USAGE, "--no-dns, and --%s asks DNS", o->dns ? "dns" : "mx");
     if (o->from_count && (o->queue_dir || o->mta || o->config || o->maps))
         return qs_fail(p->err, QS_USAGE, "--from reads no queue: leave --queue, --config, --maps and --mta away");
+    if (o->from_count && command->never_saved)
+        return qs_fail(p->err, QS_USAGE, "%s does not work on a saved scan: leave --from away", command->name);
     return QS_OK;
 }
 
@@ -679,6 +690,15 @@ static char *command_line(TALLOC_CTX *parent, int argc, char **argv)
         talloc_free(word);
     }
     return line;
+}
+
+char *qs_absolute_path(TALLOC_CTX *parent, const char *path)
+{
+    char *here = path[0] == '/' ? NULL : getcwd(NULL, 0);
+    char *absolute = path[0] == '/' ? talloc_strdup(parent, path)
+                                    : here ? talloc_asprintf(parent, "%s/%s", here, path) : NULL;
+    free(here);
+    return absolute;
 }
 
 enum qs_status qs_options_parse(TALLOC_CTX *parent, int argc, char **argv, struct qs_options **out,

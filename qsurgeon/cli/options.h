@@ -101,7 +101,8 @@ struct qs_command;
 struct qs_options {
     const struct qs_command *command;
     bool help, version;
-    const char *mta, *queue_dir, *config, *site;
+    const char *mta, *site;
+    const char *queue_dir, *config, *state;     /* from the root */
     char **from; size_t from_count;
     char **like_good; size_t like_good_count;
     char **like_bad; size_t like_bad_count;
@@ -112,7 +113,7 @@ struct qs_options {
     bool all, commit, include_legit, keep, no_archive, edited;
     bool again, damaged, resubmit;
     const char *export, *submit_program;
-    const char *plan, *reason, *output, *state;
+    const char *plan, *reason, *output;
     unsigned max;
     double max_share;
     bool dns, no_dns;               /* asked for; forbidden */
@@ -139,6 +140,9 @@ struct qs_options {
  * QS_NOMEM. */
 enum qs_status qs_options_parse(TALLOC_CTX *parent, int argc, char **argv, struct qs_options **out,
                                 struct qs_error *err) QS_MUST_CHECK;
+
+/* `path` from the root: in a journal it must mean the same everywhere. A child of parent. NULL: out of memory. */
+char *qs_absolute_path(TALLOC_CTX *parent, const char *path);
 
 /* The commands in the order of the help text; of main.c. */
 extern const struct qs_command *const qs_commands[];

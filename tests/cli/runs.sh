@@ -1,0 +1,52 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# runs.sh PROGRAM SOURCE: what the next day's colleague does with runs: log, undo, archives, restore, from any directory.
+. "$(dirname "$0")/lib"
+if [ "$(id -u)" != 0 ]; then
+    echo "skip runs: needs root"
+    finish
+fi
+cp -a "$cases" "$work/other"
+state=$work/made/state
+# what the queue holds, and where
+where() { (cd "$1" && find . -type f ! -path './.qsurgeon/*' -printf '%p %s\n' | sort); }
+before=$(where "$queue") other_before=$(where "$work/other")
+
+# root's umask is no obstacle to the owner of the queue; relative names mean the same from everywhere
+(cd "$work" && umask 077 && exec "$program" --queue storm/spool --state made/state purge --verdict storm --commit) > "$work/out" 2> "$work/err"
+same "a purge by relative names" "$?" 0
+same "directories above the runs can be passed" "$(stat -c %a "$work/made")" 755
+same "the runs are the owner's" "$(stat -c %a "$state")" 700
+has "the advice is from the root" "$(cat "$work/out")" "--queue $queue --state $state undo"
+run --queue "$work/other" --state "$state" log
+purge=$(printf '%s\n' "$out" | sed -n 's/^\([0-9]*-[0-9]*-purge-[0-9a-f]*\).*/\1/p')
+expect 0 "archives" --state "$state" archives --json
+has "the path of an archive is from the root" "$out" "\"$state/$purge/archive.tar.zst\""
+
+# the last run is undone where it was; one on another queue is not meant
+expect 0 "a hold on another queue" --queue "$work/other" --state "$state" hold --all --queue deferred --include-legit --commit
+held=$(where "$work/other")
+expect 64 "nothing to resume" --queue "$queue" --state "$state" resume
+expect 0 "undo is for the queue that is named" --queue "$queue" --state "$state" undo
+has "undo names the run" "$out" "$purge"
+# under new queue IDs, for they came from the archive
+same "undo puts back what was there" "$(where "$queue" | sed 's/.* //' | sort)" "$(echo "$before" | sed 's/.* //' | sort)"
+same "the other queue is as it was left" "$(where "$work/other")" "$held"
+expect 64 "there is nothing more to undo here" --queue "$queue" --state "$state" undo
+has "there is elsewhere" "$err" "on others there is"
+expect 0 "undo of the other" --queue "$work/other" --state "$state" undo
+same "the other queue is as it was" "$(where "$work/other")" "$other_before"
+expect 64 "there is nothing more to undo" --queue "$work/other" --state "$state" undo
+same "nothing more anywhere" "$err" "qsurgeon: there is no run to undo"
+expect 64 "a run that is unknown" --state "$state" undo 20200101-000000-hold-0000
+
+# what cannot be
+for command in undo resume log archives "verify x" "commit x" doctor; do
+    # shellcheck disable=SC2086
+    expect 64 "a saved scan has no runs: $command" --from x.db $command
+done
+expect 74 "commit: no such file" commit "$work/nowhere"
+expect 74 "verify: no such file" verify "$work/nowhere"
+expect 74 "restore: no such file" --queue "$queue" restore "$work/nowhere"
+expect 64 "no state directory" --queue "$queue" --state "" hold --all --include-legit --commit
+finish
