@@ -174,7 +174,7 @@ static uint32_t take_sample(const struct finder *f, struct point **out, uint32_t
     for (uint32_t i = 0; i < f->count; i++)
         *left += f->point[i].part == QS_NONE && !f->point[i].tried;
     uint64_t bound = UINT64_MAX;
-    if (*left > SAMPLE)             /* keys are spread evenly: a tenth more than wanted, then the smallest of those */
+    if (*left > SAMPLE + SAMPLE / 10)   /* keys are spread evenly: a tenth more than wanted, then the smallest of those */
         bound = UINT64_MAX / *left * (SAMPLE + SAMPLE / 10);
     for (uint32_t i = 0; i < f->count && used < room; i++)
         if (f->point[i].part == QS_NONE && !f->point[i].tried && f->point[i].key <= bound)
