@@ -19,7 +19,6 @@ enum {
     SCREEN = 4,                     /* of those that are compared first */
     HOSTS = 8,                      /* link hosts kept of a part */
     PARTS_MAX = 4096,
-    TEXT_ENOUGH = 12,               /* shingles; fewer say less */
     CLIENT_PARTS = 16,              /* parts counted for one client */
     SHARED_LEAST = 3, SHARED_PART = 50,     /* clients that two parts of one wave share: so many, and 1 in so many */
 };
@@ -92,7 +91,7 @@ static float agreement(const struct member *a, const struct member *b)
 {
     uint32_t fewer = a->shingles < b->shingles ? a->shingles : b->shingles;
     float n = (float)matches(&a->sketch, &b->sketch);
-    return fewer < TEXT_ENOUGH ? n * (float)fewer / TEXT_ENOUGH : n;
+    return fewer < QS_TEXT_ENOUGH ? n * (float)fewer / QS_TEXT_ENOUGH : n;
 }
 
 /* Both lists are ascending and end with 0. */

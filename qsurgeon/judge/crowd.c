@@ -11,6 +11,7 @@ enum { PAIRS_OF = 24, RECIPIENTS_COUNTED = 64 };
 
 enum kind {
     SENDER, SENDER_ORG, ROUTE, SOURCE, CLIENT, RECIPIENT, LINK, ORIGIN, ORIGIN_NET, LIST, VICTIM, RETURNED_CLIENT, CAMPAIGN,
+    TEXT, ANSWERED,
     KINDS,
 };
 
@@ -99,6 +100,7 @@ static void count_bits(const struct qs_message *m, const struct qs_fact *f, stru
     out->nulls += (b & QS_F_NULL) != 0;
     out->own_sender += (b & QS_F_OWN_SENDER) != 0;
     out->to_others += (b & QS_F_TO_OTHERS) != 0;
+    out->brief += m->print.shingles < QS_TEXT_ENOUGH;
     out->html += (t & QS_T_HTML) != 0;
     out->images += (t & QS_T_IMAGE) != 0;
     out->attachments += (t & QS_T_ATTACHMENT) != 0;
@@ -123,6 +125,7 @@ static void count_bits(const struct qs_message *m, const struct qs_fact *f, stru
         out->local += (b & QS_F_LOCAL) != 0;
     } else {
         out->outside++;
+        out->shared += f->shared;
         out->vouched += (b & QS_F_VOUCHED) != 0;
         out->steady += (b & QS_F_STEADY) != 0;
         out->no_name += (b & QS_F_NO_NAME) != 0;
@@ -164,6 +167,11 @@ static bool count_values(const struct qs_work *work, uint32_t at, struct qs_crow
         out->same_org += times ? times - 1 : 0;
         ok = times && count_distinct(c, ROUTE, (uint64_t)f->sender_org << 32 | f->source, &out->routes);
     }
+    uint32_t cluster = work->clusters->of[at], first = 0;
+    if (ok && cluster != QS_NO_CLUSTER && !(f->bits & QS_F_NOTICE)) {
+        ok = count_distinct(c, TEXT, cluster, &first);
+        out->vouched_orgs += first ? work->vouched_orgs[cluster] : 0;
+    }
     if (f->bits & QS_F_INSIDE && m->url[0])
         out->links_home += links_home(work, m);
     for (uint32_t r = 0; ok && r < m->recipient_count && r < RECIPIENTS_COUNTED; r++)
@@ -182,6 +190,8 @@ static bool count_values(const struct qs_work *work, uint32_t at, struct qs_crow
     }
     if (ok && f->bits & QS_F_NOTICE) {
         ok = count_distinct(c, VICTIM, qs_first_recipient(m), &out->victims);
+        if (ok && m->in_reply_to && !m->returned)
+            ok = count_top(c, ANSWERED, m->in_reply_to, &out->top_answered);
         uint32_t campaign = work->campaigns->of[at];
         if (ok && campaign != QS_NONE)
             ok = count_top(c, CAMPAIGN, campaign, &out->top_campaign);

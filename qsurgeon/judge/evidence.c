@@ -21,7 +21,8 @@ enum sign {
     ACCOUNT_SOURCES, ACCOUNT_VOLUME, SCRIPT,
     NOT_OURS, FALSE_TRACE, BOUNCING_STRANGERS, RETURNED_CAMPAIGN, RETURNED_STORM, RETURNED_SOURCES, REPORTERS,
     LOOPING, LOOPBACK_MX, BYPASS,
-    ONE_SOURCE, LINKS_HOME, LOGIN_INSIDE, GOOD_SENDER, LIKE_GOOD, FEW_RECIPIENTS, LISTED, VOUCHED, INSIDE, ODD_ONE_OUT, ODD_BUILD, THREAD, FROM_US, GENUINE, OTHER_SUBJECT, OTHER_RETURN,
+    ONE_SOURCE, VOUCHED_TEXT, ONE_ANSWERED, LINKS_HOME, SAME_WORDS, LOGIN_INSIDE, GOOD_SENDER, LIKE_GOOD, FEW_RECIPIENTS,
+    LISTED, VOUCHED, INSIDE, ODD_ONE_OUT, ODD_BUILD, THREAD, FROM_US, GENUINE, OTHER_SUBJECT, OTHER_RETURN,
     SIGNS,
 };
 
@@ -72,11 +73,14 @@ static const struct {
     [BYPASS] = {QS_FAM_CLIENTS, "came-around-the-filter", 1.5},
     /* for */
     [ONE_SOURCE] = {QS_FAM_LEGITIMACY, "each-sender-from-its-own-source", -6.0},
+    [VOUCHED_TEXT] = {QS_FAM_LEGITIMACY, "others-write-the-same-words", -4.0},
+    [ONE_ANSWERED] = {QS_FAM_LEGITIMACY, "all-answer-one-message", -3.5},
     [LINKS_HOME] = {QS_FAM_LEGITIMACY, "links-to-the-sender's-own-site", -2.5},
+    [SAME_WORDS] = {QS_FAM_LEGITIMACY, "same-words-from-one-place", -1.5},
     [LOGIN_INSIDE] = {QS_FAM_LEGITIMACY, "login-from-our-network", -3.0},
     [GOOD_SENDER] = {QS_FAM_LEGITIMACY, "good-sender-of-the-site-file", -8.0},
     [LIKE_GOOD] = {QS_FAM_LEGITIMACY, "like-a-good-sample", -5.0},
-    [FEW_RECIPIENTS] = {QS_FAM_LEGITIMACY, "few-recipients", -2.0},
+    [FEW_RECIPIENTS] = {QS_FAM_LEGITIMACY, "few-recipients", -6.0},
     [LISTED] = {QS_FAM_LEGITIMACY, "headers-of-one-list", -1.0},
     [VOUCHED] = {QS_FAM_LEGITIMACY, "sender's-own-mail-server", -6.0},
     [INSIDE] = {QS_FAM_LEGITIMACY, "our-own-host-in-its-own-name", -3.0},
@@ -115,6 +119,11 @@ static void add(struct qs_sum *sum, enum sign sign, double grade, const char *fo
     va_end(args);
 }
 
+static uint32_t most(uint32_t a, uint32_t b)
+{
+    return a > b ? a : b;
+}
+
 /* 0 for one, 1 for 2^doublings and more. */
 static double many(uint32_t n, double doublings)
 {
@@ -137,13 +146,31 @@ static bool one_account(const struct qs_crowd *c)
     return (c->authenticated + c->local) * 2 > c->count && share(c->top_origin, c->count) >= 0.8;
 }
 
-/* How far the crowd comes from where ordinary mail does not come from: what makes a loose likeness suspicious. */
-static double dubious(const struct qs_crowd *c)
+/* How far more of its clients have no proper name than is usual of letters here. */
+static double nameless(const struct qs_work *work, const struct qs_crowd *c)
 {
-    uint32_t part = c->no_name + c->generic;
-    part = c->forged > part ? c->forged : part;
-    part = c->relayed > part ? c->relayed : part;
-    return one_account(c) ? 1 : share(part, c->count);
+    double part = share(c->no_name + c->generic, c->count);
+    return fmax(0, (part - work->usual_dubious) / (1 - work->usual_dubious));
+}
+
+/* How far its strangers come from where ordinary mail does not come from, or misuse our names or our relay. */
+static double strange(const struct qs_work *work, const struct qs_crowd *c)
+{
+    return fmax(nameless(work, c), share(most(c->forged, c->relayed), c->count));
+}
+
+/* The same of any crowd: what makes a loose likeness suspicious. */
+static double dubious(const struct qs_work *work, const struct qs_crowd *c)
+{
+    return one_account(c) ? 1 : strange(work, c);
+}
+
+/* How far the number of senders and servers says anything: many people write through one provider, and many have the same few
+ * words in their mail. */
+static double unrelated(const struct qs_work *work, const struct qs_crowd *c)
+{
+    double known = share(c->shared, c->count), brief = share(c->brief, c->count);
+    return fmax(dubious(work, c), 1 - fmax(known, brief));
 }
 
 /* How surely it is one text: list mail has a footer in common, too. Very many sources have no footer in common. */
@@ -159,11 +186,11 @@ static bool snowshoe(const struct qs_crowd *c)
 {
     enum { MESSAGES = 20, EVEN_ORGS = 8 };
     uint64_t pairs = (uint64_t)c->count * (c->count - 1) / 2;
-    return c->count >= MESSAGES && c->likeness >= 0.5 && c->sender_orgs >= EVEN_ORGS && c->recipients >= EVEN_ORGS &&
-           c->same_org * EVEN_ORGS <= pairs && share(c->top_link, c->count) >= 0.25;
+    return c->count >= MESSAGES && c->likeness >= 0.5 && c->sender_orgs >= EVEN_ORGS && c->sources >= EVEN_ORGS &&
+           c->recipients >= EVEN_ORGS && c->same_org * EVEN_ORGS <= pairs && share(c->top_link, c->count) >= 0.25;
 }
 
-static void weigh_text(const struct qs_crowd *c, struct qs_sum *sum)
+static void weigh_text(const struct qs_work *work, const struct qs_crowd *c, struct qs_sum *sum)
 {
     add(sum, LIKE_BAD, share(c->like_bad, c->count), "%d %% resemble a sample", percent(c->like_bad, c->count));
     if (c->bounced >= 3)
@@ -172,12 +199,12 @@ static void weigh_text(const struct qs_crowd *c, struct qs_sum *sum)
         return;
     add(sum, SIMILAR, one_text(c) * many(c->count, 5), "%u messages of one text", c->count);
     if (c->count >= 6)
-        add(sum, WORDINGS, one_text(c) * dubious(c) * (0.4 - c->likeness) / 0.2, "two of them share %d %% of their phrases",
+        add(sum, WORDINGS, one_text(c) * dubious(work, c) * (0.4 - c->likeness) / 0.2, "two of them share %d %% of their phrases",
             (int)(100 * c->likeness));
     add(sum, HIDDEN, 2 * share(c->hidden, c->count), "%d %% hide text from the reader", percent(c->hidden, c->count));
     add(sum, DISGUISED, 2 * share(c->disguised, c->count), "%d %% disguise letters", percent(c->disguised, c->count));
     if (c->sender_orgs >= 4)
-        add(sum, LINKED, (snowshoe(c) ? 1 : dubious(c)) * 4 * share(c->top_link, c->count), "%d %% link to one host",
+        add(sum, LINKED, (snowshoe(c) ? 1 : dubious(work, c)) * 4 * share(c->top_link, c->count), "%d %% link to one host",
             percent(c->top_link, c->count));
 }
 
@@ -189,17 +216,18 @@ static void weigh_loopback(const struct qs_crowd *c, struct qs_sum *sum)
 
 static void weigh_strangers(const struct qs_work *work, const struct qs_crowd *c, struct qs_sum *sum)
 {
-    double strange = share(c->outside, c->count);
-    double weak = c->count == 1 ? 0.4 : 1;      /* many a small host has no proper name */
+    double outside = share(c->outside, c->count);
+    double weak = fmin(1, 0.4 + 0.6 * many(c->count, 3));       /* many a small host has no proper name */
     if (c->sender_orgs >= 3)
-        add(sum, SENDER_DOMAINS, one_text(c) * fmin(1, many(c->sender_orgs, 5)), "%u sender domains", c->sender_orgs);
+        add(sum, SENDER_DOMAINS, one_text(c) * unrelated(work, c) * fmin(1, many(c->sender_orgs, 5)) *
+            fmin(1, fmax(dubious(work, c), many(c->sources, 3))), "%u sender domains", c->sender_orgs);
     if (c->sources >= 3)
-        add(sum, SOURCES, strange * one_text(c) * fmin(1, many(c->sources, 5)), "%u clients in %u networks or organisations",
+        add(sum, SOURCES, outside * one_text(c) * unrelated(work, c) * fmin(1, many(c->sources, 5)), "%u clients in %u networks or organisations",
             c->clients, c->sources);
     if (c->forged >= 2)
         add(sum, FORGED_LOCAL, share(c->forged, c->count), "%d %% come from outside with a sender of ours",
             percent(c->forged, c->count));
-    add(sum, NO_NAMES, weak * share(c->no_name + c->generic, c->count),
+    add(sum, NO_NAMES, weak * nameless(work, c),
         "%d %% from addresses without a name, %d %% from access networks", percent(c->no_name, c->count),
         percent(c->generic, c->count));
     add(sum, HELO, weak * share(c->bad_helo, c->count), "%d %%", percent(c->bad_helo, c->count));
@@ -228,11 +256,14 @@ static void weigh_origin(const struct qs_work *work, const struct qs_crowd *c, s
     add(sum, FOREIGN_RECIPIENTS, share(c->to_others, c->count) * many(c->recipients, 4), "%u recipients", c->recipients);
     add(sum, LINKS_HOME, 2 * share(c->links_home, c->count), "%d %% link to the sender's own organisation or to ours",
         percent(c->links_home, c->count));
+    if (c->authenticated == c->count && c->count >= 5 && c->origin_nets == 1)   /* a storm is hidden in noise */
+        add(sum, SAME_WORDS, (c->likeness - 0.5) / 0.3, "one network, two messages share %d %% of their phrases",
+            (int)(100 * c->likeness));
     if (c->authenticated)
         add(sum, LOGIN_INSIDE, share(c->own_clients, c->count) * (c->origin_nets <= 2), "login from our own network");
 }
 
-static void weigh_for(const struct qs_crowd *c, struct qs_sum *sum)
+static void weigh_for(const struct qs_work *work, const struct qs_crowd *c, struct qs_sum *sum)
 {
     bool account = one_account(c);
     double believed = snowshoe(c) ? 0.2 : 1;
@@ -241,8 +272,13 @@ static void weigh_for(const struct qs_crowd *c, struct qs_sum *sum)
     add(sum, GOOD_SENDER, share(c->good, c->count) * fmin(1, share(GOOD_SOURCES, c->sources)), "%d %% from %u sources",
         percent(c->good, c->count), c->sources);
     add(sum, LIKE_GOOD, share(c->like_good, c->count), "%d %% resemble a sample", percent(c->like_good, c->count));
+    if (c->vouched_orgs >= 3 && share(c->vouched, c->count) < 0.2)
+        add(sum, VOUCHED_TEXT, share(c->outside, c->count) *
+            2 * share(c->vouched_orgs, c->vouched_orgs + most(c->sender_orgs, c->count / 2)),
+            "%u organisations, from their own servers", c->vouched_orgs);
     if (c->count >= 4 && c->recipients <= 2)
-        add(sum, FEW_RECIPIENTS, 1, "all to %u recipient%s", c->recipients, c->recipients == 1 ? "" : "s");
+        add(sum, FEW_RECIPIENTS, fmin(1, many(c->count, 4)) * (1 - strange(work, c) / 2), "all to %u recipient%s",
+            c->recipients, c->recipients == 1 ? "" : "s");
     if (c->lists_one == 1 && c->sender_orgs)
         add(sum, LISTED, share(c->listed, c->count), "%u messages name one list", c->listed);
     if (!account && c->sender_orgs) {
@@ -259,10 +295,10 @@ static void weigh_for(const struct qs_crowd *c, struct qs_sum *sum)
 void qs_weigh_crowd(const struct qs_work *work, const struct qs_crowd *crowd, struct qs_sum *sum)
 {
     add(sum, PRIOR, 1, "before anything is known");
-    weigh_text(crowd, sum);
+    weigh_text(work, crowd, sum);
     weigh_strangers(work, crowd, sum);
     weigh_origin(work, crowd, sum);
-    weigh_for(crowd, sum);
+    weigh_for(work, crowd, sum);
 }
 
 /* Nearly all of a large group have this part, or nearly none, and this message is one of the few others. */
@@ -320,6 +356,8 @@ void qs_weigh_notices(const struct qs_work *work, const struct qs_crowd *c, stru
     add(sum, VICTIM_FLOOD, many(c->count / victims, 4), "%u notices to %u address%s", c->count, victims, victims == 1 ? "" : "es");
     if (c->made_here >= 3)
         add(sum, FORGED_VICTIMS, share(c->made_here, c->count) * many(victims, 6), "to %u addresses", victims);
+    if (c->top_answered >= 5)
+        add(sum, ONE_ANSWERED, share(c->top_answered, c->count), "%u of them", c->top_answered);
     add(sum, LOOPING, 2 * share(c->looping, c->count), "%d %% passed three times or more", percent(c->looping, c->count));
     weigh_loopback(c, sum);
 }

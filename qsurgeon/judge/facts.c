@@ -61,8 +61,16 @@ void qs_subject_words(struct qs_span s, void (*each)(void *data, struct qs_span 
             i++;
             continue;
         }
-        size_t start = i;
+        size_t start = i, stop = i;
         bool pure = true;
+        while (stop < end && s.ptr[stop] != ' ' && s.ptr[stop] != '@')
+            stop++;
+        if (stop < end && s.ptr[stop] == '@') {         /* an address: no words */
+            while (stop < end && s.ptr[stop] != ' ')
+                stop++;
+            i = stop;
+            continue;
+        }
         while (i < end && (is_letter((unsigned char)s.ptr[i]) || (s.ptr[i] >= '0' && s.ptr[i] <= '9')))
             pure = is_letter((unsigned char)s.ptr[i++]) && pure;
         if (i == start) {

@@ -16,6 +16,8 @@
 
 #define QS_NONE UINT32_MAX
 
+enum { QS_TEXT_ENOUGH = 12 };      /* shingles; the likeness of shorter texts says less */
+
 /* --- site.c: what this host is --------------------------------------------------------------------------------------- */
 
 struct qs_known {
@@ -97,6 +99,7 @@ struct qs_fact {
     uint32_t origin;                /* digest of the user, the uid and script, or the inside client; 0: from outside.
                                        Of a notice: the client of what it returns, a symbol; 0: unknown or ours */
     uint32_t bits;                  /* enum qs_fact_bit */
+    bool shared;                    /* came from a server that many unrelated people use: servers.c */
 };
 
 struct qs_fact *qs_make_facts(TALLOC_CTX *parent, const struct qs_scan *scan, struct qs_known *known);
@@ -187,6 +190,11 @@ struct qs_notices {
 struct qs_notices *qs_join_notices(TALLOC_CTX *parent, const struct qs_scan *scan, struct qs_fact *fact,
                                    const struct qs_campaigns *campaigns, const uint8_t *bad);
 
+/* --- servers.c: servers that many people use ------------------------------------------------------------------------ */
+
+/* Sets qs_fact.shared. False: out of memory. */
+bool qs_find_shared(const struct qs_scan *scan, const struct qs_campaigns *campaigns, struct qs_fact *fact);
+
 /* --- crowd.c: what some messages show together ----------------------------------------------------------------------- */
 
 struct qs_crowd {
@@ -202,12 +210,16 @@ struct qs_crowd {
     uint32_t honeypots, to_nobody, good, like_good, like_bad;      /* messages with what the admin told of */
     uint32_t bounced, bounced_clients;      /* of a campaign: our bounces that return it, and who had sent those */
     uint32_t hidden, disguised, listed, lists_one, scripts, replies;
+    uint32_t shared;                /* from servers that many people use; among those from outside */
+    uint32_t brief;                 /* with hardly a text */
     uint32_t top_link, top_origin, origin_nets;
     uint32_t origin;                /* when it has more than half */
     uint32_t returning, strange, passed, from_us, false_traces, made_here, looping, victims, returned_clients;
     uint32_t to_loopback;           /* messages whose recipients have their MX here, as DNS says */
     uint32_t storm_returns;         /* messages that return one that is convicted here */
     uint32_t top_campaign;          /* messages of the most frequent campaign of returned messages */
+    uint32_t top_answered;          /* notices that answer the same message and return nothing */
+    uint32_t vouched_orgs;          /* organisations from whose own servers the same texts came, for each text */
     double likeness;                /* mean agreement of some pairs of texts, 0 to 1 */
     int64_t oldest, newest;
     uint64_t bytes;
@@ -229,6 +241,8 @@ struct qs_work {                    /* everything known when judging */
     struct qs_bounced *bounced;     /* of each campaign */
     struct qs_census *census;       /* counters that are used again and again */
     uint32_t usual_volume;          /* messages of a usual user or script of ours */
+    uint32_t *vouched_orgs;         /* of each text cluster: sender organisations that are vouched for */
+    double usual_dubious;           /* share of strangers' letters of no campaign that come from where storms come from */
 };
 
 struct qs_census;

@@ -222,7 +222,9 @@ static bool number_foreign(struct joiner *j)
             unite(parent, victim, victims + campaign);
     }
     for (uint32_t i = 0; ok && i < j->scan->count; i++) {
-        uint32_t victim = is_foreign(&j->fact[i]) ? victim_of(j, i) : QS_NONE;
+        const struct qs_message *m = &j->scan->messages[i];
+        bool receipt = m->traits & QS_T_FEEDBACK_REPORT && !m->returned;        /* was asked for: of no flood */
+        uint32_t victim = is_foreign(&j->fact[i]) && !receipt ? victim_of(j, i) : QS_NONE;
         if (victim == QS_NONE)
             continue;
         uint32_t r = root(parent, victim);

@@ -189,6 +189,41 @@ static bool learn_usual_volume(struct qs_work *w)
     return ok;
 }
 
+/* For each text, how many organisations send it from their own servers: words that all use convict nobody. */
+static bool count_vouched(struct qs_work *w)
+{
+    struct qs_table *seen = qs_table_new(NULL, 1024);
+    bool ok = seen != NULL;
+    for (uint32_t i = 0; ok && i < w->scan->count; i++) {
+        uint32_t cluster = w->clusters->of[i];
+        if (cluster == QS_NO_CLUSTER || !(w->fact[i].bits & (QS_F_MATCH | QS_F_SAME_SOURCE)))
+            continue;
+        uint32_t *n = qs_table_at(seen, (uint64_t)cluster << 32 | w->fact[i].sender_org, 0);
+        ok = n != NULL;
+        if (ok)
+            w->vouched_orgs[cluster] += ++*n == 1;
+    }
+    talloc_free(seen);
+    return ok;
+}
+
+/* What is usual of the letters: honest servers without a proper name are there in every queue. */
+static void learn_usual_dubious(struct qs_work *w)
+{
+    enum { FEW = 20 };
+    const double most = 0.4;
+    uint32_t letters = 0, dubious = 0;
+    for (uint32_t i = 0; i < w->scan->count; i++) {
+        uint32_t bits = w->fact[i].bits;
+        if (bits & (QS_F_NOTICE | QS_F_INSIDE | QS_F_VOUCHED) || w->campaigns->of[i] != QS_NONE)
+            continue;
+        letters++;
+        dubious += qs_is_dubious(bits);
+    }
+    double usual = letters >= FEW ? (double)dubious / letters : 0;
+    w->usual_dubious = usual < most ? usual : most;
+}
+
 /* --- groups ---------------------------------------------------------------------------------------------------------- */
 
 static uint32_t label_of(const struct qs_work *w, uint32_t i)
@@ -503,7 +538,12 @@ static bool judge_all(struct qs_judgement *j, const struct qs_site *site)
     if (!(w->fact = qs_make_facts(p, w->scan, w->known)) ||
         !(w->campaigns = qs_find_campaigns(p, w->scan, w->clusters, w->fact)) ||
         !(w->bad = talloc_zero_array(p, uint8_t, w->campaigns->count + 1)) ||
-        !(w->bounced = talloc_zero_array(p, struct qs_bounced, w->campaigns->count + 1)) || !count_bounced(w) || !learn_usual_volume(w) || !judge_campaigns(w))
+        !(w->bounced = talloc_zero_array(p, struct qs_bounced, w->campaigns->count + 1)) || !count_bounced(w) ||
+        !(w->vouched_orgs = talloc_zero_array(p, uint32_t, w->clusters->count + 1)) || !count_vouched(w) ||
+        !qs_find_shared(w->scan, w->campaigns, w->fact) || !learn_usual_volume(w))
+        return false;
+    learn_usual_dubious(w);
+    if (!judge_campaigns(w))
         return false;
     qs_adopt_stragglers(w->campaigns, w->scan, w->fact, w->bad);
     return (w->notices = qs_join_notices(p, w->scan, w->fact, w->campaigns, w->bad)) &&
