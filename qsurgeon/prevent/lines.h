@@ -20,6 +20,7 @@ struct qs_line {
     enum qs_line_kind kind;
     bool quoted_printable;          /* of the part where it stands */
     bool beyond;                    /* behind body_checks_size_limit: Postfix does not look at it */
+    bool decoded;                   /* what a line of base64 encodes; not of these functions: see tokens.h */
 };
 
 enum {

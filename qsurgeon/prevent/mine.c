@@ -70,6 +70,7 @@ struct choice {
     const char *field;              /* NULL: body */
     struct piece piece[WINDOW_TOKENS];
     unsigned pieces;
+    const char *phrase;             /* of base64, decoded, instead of pieces; else NULL */
     const char *text;               /* the pattern */
     const char *whole;              /* the same for the line with the field's name */
     uint32_t twin;                  /* the choice that looks for it in the body; MISSING: none */
@@ -132,6 +133,7 @@ struct miner {
     struct qs_table *by_field;      /* hash of the lowered name to the first rule */
     struct qs_table *by_gram;       /* GRAM lowered bytes to the first rule */
     uint32_t always;                /* first of the body rules without a literal */
+    char decoded[QS_DECODED];       /* of the line in hand */
     struct qs_token token[QS_TOKENS + 1];           /* one more, a BREAK, behind a line's last */
 };
 
@@ -334,6 +336,24 @@ static double token_bits(const struct miner *m, const struct qs_token *t)
     return (bits < most ? bits : most) > 1 ? (bits < most ? bits : most) - 1 : 0;
 }
 
+/* The lines of a message and, behind each line of base64, what it encodes. */
+struct walk {
+    struct qs_lines lines;
+    struct qs_line last;            /* whose text may have to be decoded */
+    bool decode;
+};
+
+static bool next_line(struct miner *m, struct walk *walk, struct qs_line *line)
+{
+    if (walk->decode && qs_decode_line(&walk->last, m->decoded, line)) {
+        walk->decode = false;
+        return true;
+    }
+    walk->decode = qs_lines_next(&walk->lines, &walk->last);
+    *line = walk->last;
+    return walk->decode;
+}
+
 /* --- windows --------------------------------------------------------------------------------------- */
 
 struct window {
@@ -354,10 +374,31 @@ static bool disguised(const struct miner *m, const struct qs_line *line, const s
     return t->kind == QS_TOKEN_WORD && !t->fixed && (disguises(m, line, t - 1) || disguises(m, line, t + 1));
 }
 
+/* One more token of what base64 encodes: nothing may vary there, not even the case of letters. */
+static bool extend_phrase(struct miner *m, struct window *w, const struct qs_token *t)
+{
+    const struct qs_span text = {w->line->text.ptr + t->at, t->len};
+    w->whole = false;
+    if (t->kind == QS_TOKEN_BREAK || t->kind == QS_TOKEN_HIGH || (qs_token_counts(t) && !t->fixed) ||
+        (t->kind == QS_TOKEN_SPACE && !qs_span_is(text, " ")))
+        return false;
+    if (qs_token_counts(t)) {
+        w->words++;
+        w->mask |= UINT64_C(1) << (t->hash & 63);
+        w->whole = t->at + t->len - m->token[w->from].at >= QS_PHRASE_LEAST;
+    }
+    w->bits += token_bits(m, t);
+    for (size_t i = 0; i < text.len; i++)
+        w->key = qs_mix64(w->key ^ (unsigned char)text.ptr[i]);
+    return true;
+}
+
 /* One more token; false when no window goes across it. */
 static bool extend(struct miner *m, struct window *w, unsigned *ranges, const struct qs_token *t)
 {
     uint64_t hash = t->hash;
+    if (w->line->decoded)
+        return extend_phrase(m, w, t);
     w->whole = false;
     if (t->kind == QS_TOKEN_BREAK)
         return false;
@@ -392,7 +433,7 @@ static bool names_software(const struct qs_line *line)
 static void windows(struct miner *m, const struct qs_line *line, unsigned n, visit fn, void *data)
 {
     const double before = names_software(line) ? -software_bits : 0;
-    const uint64_t seed = line->kind == QS_LINE_BODY ? 7 : name_hash(line->name);
+    const uint64_t seed = line->decoded ? 11 : line->kind == QS_LINE_BODY ? 7 : name_hash(line->name);
     for (unsigned i = 0; i < n; i++) {
         struct window w = {.line = line, .key = seed, .place = seed, .from = i, .bits = before};
         unsigned ranges = 0;
@@ -408,9 +449,9 @@ static void windows(struct miner *m, const struct qs_line *line, unsigned n, vis
 
 static void windows_of(struct miner *m, struct qs_span content, uint32_t message, visit fn, void *data)
 {
-    struct qs_lines lines = {.rest = content};
+    struct walk walk = {.lines = {.rest = content}};
     struct qs_line line;
-    while (qs_lines_next(&lines, &line))
+    while (next_line(m, &walk, &line))
         windows(m, &line, tokens_of(m, &line, message), fn, data);
 }
 
@@ -754,9 +795,9 @@ static enum qs_status learn_words(struct miner *m, const struct work *w, struct 
     uint32_t at = 0, index;
     bool good = tally_new(m->scratch, &tally);
     for (uint32_t s = 0; good && s < w->sample_count; s++) {
-        struct qs_lines lines = {.rest = w->sample[s].content};
+        struct walk walk = {.lines = {.rest = w->sample[s].content}};
         struct qs_line line;
-        while (good && qs_lines_next(&lines, &line)) {
+        while (good && next_line(m, &walk, &line)) {
             const unsigned n = tokens_of(m, &line, w->sample[s].message);
             for (unsigned i = 0; good && i < n; i++)
                 if (m->token[i].fixed)
@@ -777,10 +818,10 @@ static enum qs_status learn_words(struct miner *m, const struct work *w, struct 
 
 static enum qs_status count_good_words(struct miner *m, struct qs_span content, uint32_t number, struct qs_error *err)
 {
-    struct qs_lines lines = {.rest = content};
+    struct walk walk = {.lines = {.rest = content}};
     struct qs_line line;
     (void)err;
-    while (qs_lines_next(&lines, &line)) {
+    while (next_line(m, &walk, &line)) {
         const unsigned n = tokens_of(m, &line, MISSING);
         for (unsigned i = 0; i < n; i++) {
             if (!m->token[i].fixed)
@@ -1087,6 +1128,13 @@ static bool shape_window(struct miner *m, const struct window *w, void *data)
         return true;
     struct choice *c = &s->work->choice[index];
     const bool first = c->pieces == 0;
+    if (w->line->decoded) {
+        const struct qs_token *from = &m->token[w->from], *last = &m->token[w->end - 1];
+        if (!c->phrase)
+            c->phrase = talloc_strndup(s->work->choice, w->line->text.ptr + from->at, last->at + last->len - from->at);
+        s->failed = !c->phrase;
+        return !s->failed;
+    }
     if (first) {
         c->pieces = w->end - w->from;
         if (w->line->kind != QS_LINE_BODY)
@@ -1148,6 +1196,8 @@ static enum qs_status make_pattern(struct work *w, struct choice *c, struct qs_e
     bool good = find_literal(w->choice, c);
     for (unsigned i = 0; good && i < c->pieces; i++)
         good = quote_piece(&text, &c->piece[i]);
+    if (good && c->phrase)
+        good = qs_quote_phrase(&text, qs_span_of(c->phrase));
     good = good && qs_buffer_add_char(&text, '\0');
     if (good && c->field)
         good = qs_buffer_add_char(&whole, '^') && qs_quote(&whole, qs_span_of(c->field)) &&
@@ -1313,8 +1363,10 @@ static bool test_body_rules(struct miner *m, const struct testing *t)
                 test_rule(m->rule[r], t);
         }
     }
+    const bool may = m->always != MISSING && qs_may_hold_phrase(text);
     for (uint32_t r = m->always; r != MISSING; r = m->rule[r]->next)
-        test_rule(m->rule[r], t);
+        if (may || !m->rule[r]->phrase)
+            test_rule(m->rule[r], t);
     return true;
 }
 

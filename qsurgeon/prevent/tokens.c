@@ -57,6 +57,30 @@ static unsigned base64_tokens(struct qs_span text, struct qs_token *to)
     return n;
 }
 
+static unsigned base64_value(char c)
+{
+    return c >= 'A' && c <= 'Z' ? (unsigned)(c - 'A') : c >= 'a' && c <= 'z' ? (unsigned)(c - 'a') + 26
+           : is_digit(c) ? (unsigned)(c - '0') + 52 : c == '+' ? 62 : 63;
+}
+
+bool qs_decode_line(const struct qs_line *line, char to[QS_DECODED], struct qs_line *decoded)
+{
+    size_t len = 0;
+    uint32_t bits = 0;
+    if (line->kind != QS_LINE_BODY || line->decoded || !looks_base64(line->text))
+        return false;
+    for (size_t i = 0; i < line->text.len && line->text.ptr[i] != '='; i++) {
+        bits = bits << 6 | base64_value(line->text.ptr[i]);
+        if (i % 4 > 0)
+            to[len++] = (char)(bits >> (6 - 2 * (i % 4)) & 0xff);
+    }
+    *decoded = *line;
+    decoded->text = (struct qs_span){to, len};
+    decoded->decoded = true;
+    decoded->quoted_printable = false;
+    return true;
+}
+
 static bool coded(const char *p, size_t left)
 {
     return left >= 3 && *p == '=' && is_hex(p[1]) && is_hex(p[2]);
@@ -123,7 +147,7 @@ unsigned qs_tokens(const struct qs_line *line, struct qs_token to[QS_TOKENS])
     struct qs_span text = line->text;
     size_t at = 0;
     unsigned n = 0;
-    if (line->kind == QS_LINE_BODY && looks_base64(text))
+    if (line->kind == QS_LINE_BODY && !line->decoded && looks_base64(text))
         return base64_tokens(text, to);
     if (line->kind != QS_LINE_BODY) {
         at = line->name.len;
@@ -220,6 +244,43 @@ bool qs_quote_range(struct qs_buffer *out, const struct qs_range *range)
     else if (!range->high_letters)
         class = "[0-9a-f]";
     return add(out, class) && bounds(out, range, QS_RUN_MAX);
+}
+
+/* With `before` bytes in front of it that are not known: the characters that are certain. */
+static bool quote_shifted(struct qs_buffer *out, struct qs_span phrase, unsigned before)
+{
+    static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    uint32_t bits = 0;
+    unsigned held = 0, at = 0;
+    const unsigned skipped = (before * 8 + 5) / 6;
+    bool good = true;
+    for (size_t i = 0; good && i < before + phrase.len; i++) {
+        bits = bits << 8 | (i < before ? 0 : (unsigned char)phrase.ptr[i - before]);
+        for (held += 8; good && held >= 6; at++) {
+            held -= 6;
+            const char c = alphabet[bits >> held & 63];
+            good = at < skipped || qs_quote(out, (struct qs_span){&c, 1});
+        }
+    }
+    return good;
+}
+
+bool qs_quote_phrase(struct qs_buffer *out, struct qs_span phrase)
+{
+    return qs_buffer_add_char(out, '(') && quote_shifted(out, phrase, 0) && qs_buffer_add_char(out, '|') &&
+           quote_shifted(out, phrase, 1) && qs_buffer_add_char(out, '|') && quote_shifted(out, phrase, 2) &&
+           qs_buffer_add_char(out, ')');
+}
+
+bool qs_may_hold_phrase(struct qs_span line)
+{
+    for (size_t at = 0; line.len - at >= QS_PHRASE_LEAST; at++) {
+        const size_t n = run(line.ptr + at, QS_PHRASE_LEAST, is_base64);
+        if (n == QS_PHRASE_LEAST)
+            return true;
+        at += n;
+    }
+    return false;
 }
 
 bool qs_quote_space(struct qs_buffer *out)

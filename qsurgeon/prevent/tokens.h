@@ -35,6 +35,10 @@ struct qs_token {
 /* Tokens of at most QS_TOKENS; a longer line gives its beginning. Header fields without name and colon. */
 unsigned qs_tokens(const struct qs_line *line, struct qs_token to[QS_TOKENS]);
 
+/* What a body line of base64 encodes, in `to`; false: it is none. */
+enum { QS_DECODED = 750 };
+bool qs_decode_line(const struct qs_line *line, char to[QS_DECODED], struct qs_line *decoded);
+
 /* A run of letters and digits: may its text be part of a pattern, as a rule? */
 bool qs_token_fixable(const struct qs_token *token);
 /* CODED that never stands inside a word of Latin letters but to deceive: invisible characters, Greek and Cyrillic. */
@@ -54,6 +58,10 @@ void qs_range_add(struct qs_range *range, struct qs_span text);
 bool qs_quote(struct qs_buffer *out, struct qs_span literal);
 bool qs_quote_range(struct qs_buffer *out, const struct qs_range *range);
 bool qs_quote_space(struct qs_buffer *out);
+/* Any of the three texts of base64 that the phrase may stand in, whatever is before and behind it. */
+enum { QS_PHRASE_LEAST = 16 };      /* bytes; as a run of base64 at least as many characters */
+bool qs_quote_phrase(struct qs_buffer *out, struct qs_span phrase);
+bool qs_may_hold_phrase(struct qs_span line);
 bool qs_quote_high(struct qs_buffer *out, const struct qs_range *range);
 
 #endif

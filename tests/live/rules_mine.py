@@ -96,7 +96,7 @@ def main():
         for (label, campaign), (first, numbers) in sorted(later.items()):
             caught = len(found.intersection(numbers))
             words = f"{kind}: {label} {campaign}: {caught} of {len(numbers)} later ones are matched, by rules made of {first}"
-            if label == "storm" and first >= LEAST:
+            if first >= LEAST:
                 report(words, [] if caught >= BAR * len(numbers) else [f"fewer than {BAR:.0%}"], 1)
             else:
                 print(f"# {words} ({caught / max(1, len(numbers)):.1%})")

@@ -174,6 +174,57 @@ static void test_ranges(void **state)
     talloc_free(buffer.data);
 }
 
+static char *base64_of(TALLOC_CTX *parent, struct qs_span text)
+{
+    static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    char *out = talloc_strdup(parent, "");
+    for (size_t i = 0; out && i < text.len; i += 3) {
+        unsigned bits = 0;
+        char four[5] = "====";
+        for (size_t k = 0; k < 3; k++)
+            bits = bits << 8 | (i + k < text.len ? (unsigned char)text.ptr[i + k] : 0);
+        for (size_t k = 0; k < 4 && (k < 2 || i + k - 1 < text.len); k++)
+            four[k] = alphabet[bits >> (18 - 6 * k) & 63];
+        out = talloc_strdup_append(out, four);
+    }
+    assert_non_null(out);
+    return out;
+}
+
+/* What is decoded is what was encoded, and a pattern for a phrase finds it wherever in a line it stands, and nowhere else. */
+static void test_base64(void **state)
+{
+    static const char phrase[] = "genuine replica watches", text[] = "Dear xx, genuine replica watches for you. \xc3\xa9\xff\x01 Bye!";
+    struct qs_buffer pattern;
+    char to[QS_DECODED];
+    (void)state;
+    qs_buffer_init(&pattern, root);
+    assert_true(qs_quote_phrase(&pattern, QS_SPAN(phrase)) && qs_buffer_add_char(&pattern, '\0'));
+    for (size_t skip = 0; skip < 10; skip++)
+        for (size_t cut = 0; cut < 24; cut++) {
+            const struct qs_span part = {text + skip, sizeof text - 1 - skip - cut};
+            char *line = base64_of(root, part);
+            struct qs_line decoded, raw = {.text = qs_span_of(line), .kind = QS_LINE_BODY};
+            assert_true(qs_decode_line(&raw, to, &decoded));
+            assert_true(decoded.text.len == part.len && memcmp(decoded.text.ptr, part.ptr, part.len) == 0);
+            const bool there = memmem(part.ptr, part.len, phrase, sizeof phrase - 1) != NULL;
+            assert_int_equal(pcre_finds(pattern.data, raw.text), there);
+            assert_int_equal(posix_finds(pattern.data, line), there);
+            assert_true(qs_may_hold_phrase(raw.text));
+            talloc_free(line);
+        }
+    char big[996], words[] = "Nothing here is base64 at all.";
+    memset(big, 'a', sizeof big);
+    big[0] = 'A';
+    const struct qs_line long_line = {.text = {big, sizeof big}, .kind = QS_LINE_BODY};
+    const struct qs_line prose = {.text = qs_span_of(words), .kind = QS_LINE_BODY};
+    struct qs_line decoded;
+    assert_true(qs_decode_line(&long_line, to, &decoded) && decoded.text.len == sizeof big / 4 * 3 && decoded.text.len <= sizeof to);
+    assert_false(qs_decode_line(&prose, to, &decoded));
+    assert_false(qs_may_hold_phrase(prose.text));
+    talloc_free(pattern.data);
+}
+
 /* --- a queue in memory --------------------------------------------------------------------------------- */
 
 enum { STORM = 200, REAL = 120 };
@@ -337,6 +388,32 @@ static void test_hostile_storm(void **state)
     done(view);
 }
 
+/* Base64 that begins with a name of another length in each message: no line is the same, what it encodes is. */
+static void test_base64_storm(void **state)
+{
+    struct qs_view *view = queue_view();
+    (void)state;
+    put_real();
+    for (uint32_t i = 0; i < STORM; i++) {
+        static const char names[] = "Maximilian";
+        char *text = talloc_asprintf(root, "%.*s%u, genuine replica watches cost nothing here today", (int)(1 + i % 10),
+                                     names, i * 7919 % 1000 * 31);
+        char *line = base64_of(text, qs_span_of(text));
+        contents[i] = talloc_asprintf(root, "From: s@spam%u.example\nSubject: %u\nContent-Transfer-Encoding: base64\n\n%s\n",
+                                      i * 7, i, line);
+        talloc_free(text);
+    }
+    const struct qs_mined *mined = mine(view, 30);
+    bool phrases = false;
+    assert_int_equal(mined->group[0].later_caught, mined->group[0].later);
+    for (size_t i = 0; i < mined->rule_count; i++)
+        phrases |= strchr(mined->rule[i].pattern, '|') != NULL;
+    assert_true(phrases);
+    for (unsigned f = 0; f < QS_MINE_FORMATS; f++)
+        written(view, mined, (enum qs_mine_format)f);
+    done(view);
+}
+
 /* What a storm shares with even one real message is no rule; a storm that shares nothing has none; nor has one too small. */
 static void test_nothing(void **state)
 {
@@ -373,7 +450,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_lines), cmocka_unit_test(test_lines_hostile), cmocka_unit_test(test_tokens),
         cmocka_unit_test(test_quoting), cmocka_unit_test(test_ranges), cmocka_unit_test(test_storm),
-        cmocka_unit_test(test_hostile_storm), cmocka_unit_test(test_nothing), cmocka_unit_test(test_words),
+        cmocka_unit_test(test_hostile_storm), cmocka_unit_test(test_base64), cmocka_unit_test(test_base64_storm),
+        cmocka_unit_test(test_nothing), cmocka_unit_test(test_words),
     };
     return cmocka_run_group_tests(tests, root_setup, root_teardown);
 }
