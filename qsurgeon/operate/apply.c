@@ -22,6 +22,7 @@
 
 #include "qsurgeon/archive.h"
 #include "qsurgeon/mail.h"
+#include "qsurgeon/parallel.h"
 #include "run.h"
 
 /* A batch costs a sync of the journal: where nothing has to be created for a message, it may be large. */
@@ -145,9 +146,9 @@ static enum qs_status compare(const struct run *run, const struct qs_plan_item *
     return QS_OK;
 }
 
-/* The kernel's clock ticks some hundred times a second: what was changed this shortly before it was read may have been changed
- * again within the same tick. */
-#define SETTLED INT64_C(2000000000)
+/* The kernel stamps files by a clock that ticks a hundred times a second or more: what was changed this shortly, in nanoseconds,
+ * before it was read may have been changed again within the same tick. A plan is as old as the beginning of its scan. */
+#define SETTLED INT64_C(100000000)
 
 /* Is the message's file just as it was when the plan was made? Any write, rename or change of mode since then would have given it
  * another ctime, so that its bytes need not be read again. *st is the file's. */
@@ -674,21 +675,49 @@ static enum qs_status archive_all(struct run *run, struct qs_error *err)
     return qs_journal_mark(run->journal, "archived", err);
 }
 
+/* What one thread has unlinked. */
+struct unlinked {
+    enum qs_status status;
+    struct qs_error why;
+    uint32_t count;
+};
+
+struct unlinking {
+    struct run *run;
+    struct unlinked by[QS_THREADS_MAX];
+};
+
+static void unlink_part(void *data, unsigned thread, uint32_t begin, uint32_t end)
+{
+    struct unlinking *u = data;
+    struct unlinked *mine = &u->by[thread];
+    const char *paths[QS_RUN_FILES_MOST];
+    for (uint32_t n = begin; mine->status == QS_OK && n < end; n++) {
+        if (!purged(u->run, n))
+            continue;
+        size_t count = qs_run_quarantined(&u->run->past->of[n], paths);
+        for (size_t i = 0; mine->status == QS_OK && i < count; i++)  /* the message first: with it, all of its files are there */
+            mine->status = qs_fs_unlink(u->run->fs, paths[i], &mine->why);
+        mine->count += mine->status == QS_OK;
+    }
+}
+
 static enum qs_status unlink_all(struct run *run, struct qs_error *err)
 {
-    const char *paths[QS_RUN_FILES_MOST];
+    enum { GRAIN = 512 };
+    struct unlinking *u = talloc_zero(run, struct unlinking);
+    if (!u)
+        return qs_fail(err, QS_NOMEM, "out of memory");
+    u->run = run;
+    qs_parallel(0, run->plan->count, GRAIN, unlink_part, u);
     enum qs_status status = QS_OK;
-    for (uint32_t n = 0; status == QS_OK && n < run->plan->count; n++) {
-        if (!purged(run, n))
-            continue;
-        size_t count = qs_run_quarantined(&run->past->of[n], paths);
-        for (size_t i = 0; status == QS_OK && i < count; i++)   /* the message first: with it, all of its files are there */
-            status = qs_fs_unlink(run->fs, paths[i], err);
-        if (status == QS_OK) {
-            run->result->unlinked++;
-            run->result->in_quarantine--;
-        }
+    for (unsigned t = 0; t < QS_THREADS_MAX; t++) {
+        run->result->unlinked += u->by[t].count;
+        run->result->in_quarantine -= u->by[t].count;
+        if (status == QS_OK && u->by[t].status != QS_OK)
+            status = qs_fail(err, u->by[t].status, "%s", u->by[t].why.text);
     }
+    talloc_free(u);
     if (status == QS_OK)
         status = qs_fs_sync(run->fs, err);
     return status == QS_OK ? qs_journal_mark(run->journal, "unlinked", err) : status;
