@@ -44,6 +44,7 @@ struct qs_dns_options {
     const char *server;             /* ADDRESS, ADDRESS:PORT or [ADDRESS]:PORT; NULL: those of the system */
     int64_t (*clock)(void);         /* milliseconds; never goes back */
     int64_t limit;                  /* milliseconds for everything */
+    int64_t silence;                /* milliseconds until somebody must have answered something; 0: limit */
     const struct qs_site *site;     /* what is served here is not asked; may be NULL */
     bool served_too;                /* ask them all the same */
 };
@@ -69,6 +70,7 @@ struct qs_dns {
     size_t count;
     size_t late;                    /* of those, not answered or not asked when the time was over */
     size_t failed;                  /* of those, answered by an error */
+    bool silent;                    /* nobody had answered anything when options->silence was over: nothing is known */
     struct qs_dns_index *index;     /* private */
 };
 

@@ -13,7 +13,8 @@
 #include "terminal.h"
 
 static const char default_site[] = "/etc/qsurgeon.conf";
-enum { DNS_TIME = 10 * 1000 };      /* milliseconds for all lookups of a run */
+/* Milliseconds for all lookups of a run, and until somebody must have answered. */
+enum { DNS_TIME = 10 * 1000, DNS_SILENCE = 3 * 1000 };
 static const double progress_after = 1.0, progress_every = 0.25, picture_after = 1.5;
 static const double progress_every_line = 5.0;     /* on a terminal that only grows */
 
@@ -153,7 +154,9 @@ enum qs_status qs_session_site(struct qs_call *call, struct qs_site *site, struc
 /* What is not answered is unknown, and said. */
 static void tell_silence(const struct qs_dns *dns)
 {
-    if (dns->late || dns->failed)
+    if (dns->silent)
+        qs_complain("DNS: nobody answers: what the %zu domains are is not known; --no-dns does not ask", dns->count);
+    else if (dns->late || dns->failed)
         qs_complain("DNS: of %zu domains %zu were not answered in %d seconds, %zu by an error: what they are is not known",
                     dns->count, dns->late, DNS_TIME / 1000, dns->failed);
 }
@@ -162,7 +165,7 @@ enum qs_status qs_session_dns(struct qs_call *call, const struct qs_site *site, 
                               struct qs_dns **dns, struct qs_error *err)
 {
     const struct qs_dns_options how = {.server = call->options->dns_server, .clock = qs_milliseconds, .limit = DNS_TIME,
-                                       .site = site, .served_too = true};
+                                       .silence = DNS_SILENCE, .site = site, .served_too = true};
     enum qs_status status = qs_dns_ask(call->memory, &how, domain, count, dns, err);
     if (status == QS_OK)
         tell_silence(*dns);
@@ -174,7 +177,7 @@ static enum qs_status ask_dns(struct qs_call *call, const struct qs_session *ses
                               struct qs_error *err)
 {
     const struct qs_dns_options how = {.server = call->options->dns_server, .clock = qs_milliseconds, .limit = DNS_TIME,
-                                       .site = site};
+                                       .silence = DNS_SILENCE, .site = site};
     struct qs_dns *dns = NULL;
     bool unasked = call->options->command->asks_dns && !call->options->no_dns;
     if (!unasked && !call->options->dns && !call->options->selection->mx)

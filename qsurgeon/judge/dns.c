@@ -97,7 +97,7 @@ struct work {
     ares_channel channel;
     struct pollfd socket[SOCKETS];
     unsigned in_flight;
-    bool over, failed;              /* no more time; out of memory */
+    bool asked_any, heard, failed;  /* heard: somebody answered, if by an error; failed: out of memory */
 };
 
 struct query {
@@ -266,6 +266,7 @@ static void on_answer(void *data, int status, int timeouts, unsigned char *reply
     (void)timeouts;
     w->in_flight--;
     bool cut = status == ARES_EDESTRUCTION || status == ARES_ECANCELLED;
+    w->heard |= !cut && status != ARES_ETIMEOUT && status != ARES_ECONNREFUSED;
     /* c-ares reports a name without such data as an error, but hands the reply over */
     if (cut)
         ;
@@ -285,6 +286,7 @@ static void send_query(struct work *w, const char *name, uint32_t at, int type)
     }
     *q = (struct query){w, at, type};
     w->in_flight++;
+    w->asked_any = true;
     ares_query(w->channel, name, ns_c_in, type, on_answer, q);
 }
 
@@ -505,12 +507,14 @@ static enum qs_status start(struct work *w, const struct qs_dns_options *options
 
 static void run(struct work *w, const struct qs_dns_options *options)
 {
-    int64_t end = options->clock() + options->limit, left;
+    const int64_t begin = options->clock(), first = options->silence ? options->silence : options->limit;
+    int64_t left;
     send_more(w);
-    while (w->in_flight > 0 && !w->failed && (left = end - options->clock()) > 0) {
+    while (w->in_flight > 0 && !w->failed && (left = begin + (w->heard ? options->limit : first) - options->clock()) > 0) {
         wait_and_read(w, left);
         send_more(w);
     }
+    w->dns->silent = !w->heard && w->asked_any && !w->failed;
     ares_cancel(w->channel);
 }
 

@@ -88,6 +88,7 @@ static void test_silence(void **state)
     assert_int_equal(qs_dns_ask(root, &how, domain, sizeof domain / sizeof *domain, &dns, &err), QS_OK);
     assert_int_equal(dns->count, 6);
     assert_int_equal(dns->late, 2);
+    assert_true(dns->silent);
     assert_int_equal(dns->failed, 0);
     assert_ptr_equal(qs_dns_find(dns, QS_SPAN("ONE.example")), &dns->route[0]);
     assert_null(qs_dns_find(dns, QS_SPAN("three.example")));
@@ -100,6 +101,17 @@ static void test_silence(void **state)
     assert_int_equal(qs_dns_of(dns, QS_SPAN("x@[what]")), QS_MX_UNKNOWN);
     assert_int_equal(qs_dns_of(dns, QS_SPAN("x")), QS_MX_UNKNOWN);
     assert_int_equal(qs_dns_of(NULL, QS_SPAN("x@[127.0.0.1]")), QS_MX_UNKNOWN);
+    talloc_free(dns);
+    /* the time for the first word may be shorter than that for all */
+    const struct qs_dns_options soon = {.server = server, .clock = step, .limit = INT64_MAX / 4, .silence = 200, .site = &site};
+    assert_int_equal(qs_dns_ask(root, &soon, domain, sizeof domain / sizeof *domain, &dns, &err), QS_OK);
+    assert_int_equal(dns->late, 2);
+    assert_true(dns->silent);
+    talloc_free(dns);
+    /* and where nothing is asked, nobody is silent */
+    assert_int_equal(qs_dns_ask(root, &soon, domain + 3, sizeof domain / sizeof *domain - 3, &dns, &err), QS_OK);
+    assert_int_equal(dns->late, 0);
+    assert_false(dns->silent);
     talloc_free(dns);
     close(fd);
 }
