@@ -52,6 +52,7 @@ struct qs_plan {
     uint64_t bytes;
     uint32_t left_legit, left_unsure;   /* selected, but guarded: not in the plan; not on disk */
     uint32_t left_there;                /* RESTORE: in the queue, or brought back before; not on disk */
+    const char *doubtful;               /* of them: the IDs of those that may have been handed over; NULL: none. Not on disk */
     uint32_t left_unfit;                /* selected, but the action has no meaning where they are; not on disk */
 };
 

@@ -61,8 +61,9 @@ void qs_unpacked_close(struct qs_unpacked *unpacked);
  * were archived. QS_NOMEM. */
 enum qs_status qs_unpacked_recall(const struct qs_unpacked *unpacked, struct qs_view *view, struct qs_error *err) QS_MUST_CHECK;
 
-/* Which messages the runs of a state directory have brought back since they were last taken out: qs_came_back_key() → 1.
- * A child of parent. */
+/* Which messages the runs of a state directory have brought back since they were last taken out: qs_came_back_key() → 1;
+ * and those of which that is not known, for a crash while they were handed over → QS_CAME_BACK_DOUBT. A child of parent. */
+enum { QS_CAME_BACK_DOUBT = 2 };
 enum qs_status qs_came_back(TALLOC_CTX *parent, const char *state_dir, struct qs_table **out, struct qs_error *err) QS_MUST_CHECK;
 uint64_t qs_came_back_key(const char *id, int64_t arrival, uint64_t size);
 
@@ -73,7 +74,7 @@ struct qs_restore_wish {
 };
 /* A plan to bring the selected messages (NULL: all) of the unpacked archive back into the open queue of `instance`, or, to
  * resubmit, to its MTA (queue is NULL then). Left out and counted in left_there: those whose ID is in the queue, and those
- * brought back before, unless `again`. QS_USAGE: another MTA's archive, or nothing is left. */
+ * brought back before, or perhaps, unless `again`. QS_USAGE: another MTA's archive, or nothing is left. */
 enum qs_status qs_restore_plan(TALLOC_CTX *parent, const struct qs_unpacked *unpacked, const struct qs_view *view,
                                const uint8_t *selected, const struct qs_restore_wish *wish, const struct qs_instance *instance,
                                struct qs_queue *queue, struct qs_plan **out, struct qs_error *err) QS_MUST_CHECK;

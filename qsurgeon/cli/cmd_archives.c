@@ -190,10 +190,8 @@ static enum qs_status resubmit(struct restoring *r, struct qs_error *err)
     if (status != QS_OK)
         return status;
     enum qs_status done = qs_resubmit(call->memory, r->plan, &r->session->view, &how, argv, &result, err);
-    if (result && result->run[0]) {
-        qs_operating_hand_over(r->target, r->queue, how.state_dir, result->run);
+    if (result && result->run[0])
         status = qs_operating_report(call, result, "Handed over", done == QS_OK ? err : NULL);
-    }
     return done != QS_OK ? done : status;
 }
 
@@ -206,6 +204,9 @@ static enum qs_status act(struct restoring *r, struct qs_error *err)
         status = make_plan(r, err);
     if (status != QS_OK)
         return status;
+    if (r->plan->doubtful)
+        qs_complain("left out, as they may have been handed over by a run that was broken off: %s; look for them, --again sends "
+                    "them", r->plan->doubtful);
     if (o->commit && o->resubmit)
         return resubmit(r, err);
     if (o->commit) {

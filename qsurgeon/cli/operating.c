@@ -190,21 +190,6 @@ enum qs_status qs_operating_aside(struct qs_call *call, const struct qs_instance
     return QS_OK;
 }
 
-void qs_operating_hand_over(const struct qs_instance *instance, const struct qs_queue *queue, const char *state, const char *run)
-{
-    static const char *const names[] = {".", "plan.jsonl", "journal.jsonl"};
-    uid_t uid = 0;
-    gid_t gid = 0;
-    char path[1024];
-    if (geteuid() != 0 || instance->format->owner(queue, &uid, &gid, NULL) != QS_OK || uid == 0)
-        return;
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        snprintf(path, sizeof path, "%s/%s/%s", state, run, names[i]);
-        if (lchown(path, uid, gid) != 0)
-            qs_complain("%s: cannot be given to the owner of the queue", path);
-    }
-}
-
 enum qs_status qs_operating_begin(struct qs_call *call, const struct qs_instance *instance, const struct qs_queue *queue,
                                   struct qs_operate *how, struct qs_error *err)
 {

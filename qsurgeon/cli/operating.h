@@ -74,8 +74,6 @@ enum qs_status qs_operating_restore(struct qs_call *call, const struct qs_plan *
  * and SIGTERM end the run after the current message. */
 enum qs_status qs_operating_aside(struct qs_call *call, const struct qs_instance *instance, const struct qs_queue *queue,
                                   struct qs_operate *how, struct qs_error *err) QS_MUST_CHECK;
-/* Gives the files of such a run to the queue's owner, as those of all others are. */
-void qs_operating_hand_over(const struct qs_instance *instance, const struct qs_queue *queue, const char *state, const char *run);
 
 /* The runs of all state directories that are meant: --state, or those of every MTA. A talloc array under call->memory. */
 enum qs_status qs_operating_runs(struct qs_call *call, struct qs_run **list, size_t *count, struct qs_error *err) QS_MUST_CHECK;

@@ -487,6 +487,12 @@ static bool is_there(const struct qs_restore_wish *wish, const struct qs_table *
                             qs_table_get(back, qs_came_back_key(m->id, m->arrival, m->size), 0));
 }
 
+static enum qs_status doubt(struct qs_plan *plan, const char *id, struct qs_error *err)
+{
+    plan->doubtful = talloc_asprintf(plan, "%s%s%s", plan->doubtful ? plan->doubtful : "", plan->doubtful ? ", " : "", id);
+    return plan->doubtful ? QS_OK : qs_fail(err, QS_NOMEM, "out of memory");
+}
+
 enum qs_status qs_restore_plan(TALLOC_CTX *parent, const struct qs_unpacked *unpacked, const struct qs_view *view,
                                const uint8_t *selected, const struct qs_restore_wish *wish, const struct qs_instance *instance,
                                struct qs_queue *queue, struct qs_plan **out, struct qs_error *err)
@@ -523,6 +529,8 @@ enum qs_status qs_restore_plan(TALLOC_CTX *parent, const struct qs_unpacked *unp
         const struct qs_unpacked_message *m = &unpacked->messages[at];
         if (is_there(wish, taken, back, m)) {
             plan->left_there++;
+            if (qs_table_get(back, qs_came_back_key(m->id, m->arrival, m->size), 0) == QS_CAME_BACK_DOUBT)
+                status = doubt(plan, id, err);
             continue;
         }
         plan->items[plan->count++] = (struct qs_plan_item){
@@ -534,7 +542,8 @@ enum qs_status qs_restore_plan(TALLOC_CTX *parent, const struct qs_unpacked *unp
     if (status == QS_OK && plan->count == 0)
         status = plan->left_there
             ? qs_fail(err, QS_USAGE, "nothing to do: all %u selected messages are in the queue or were brought back before; --again "
-                      "brings them once more", plan->left_there)
+                      "brings them once more%s%s", plan->left_there, plan->doubtful ? "; may have been handed over: " : "",
+                      plan->doubtful ? plan->doubtful : "")
             : qs_fail(err, QS_USAGE, "nothing to do: no message of the archive is selected");
     if (status == QS_OK)
         *out = plan;

@@ -10,6 +10,7 @@
 #include <spawn.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <xxhash.h>
@@ -436,14 +437,16 @@ static enum qs_status hand_over(struct resubmitting *r, uint32_t n, struct qs_er
     }
     if (status == QS_IO && doubt)
         (void)qs_fail(&why, QS_IO, "the mail server ended before it had said whether it took the message: look for it");
-    enum qs_outcome outcome = doubt ? QS_FAILED : status == QS_OK ? QS_DONE : status == QS_GONE ? QS_LEFT_GONE
-        : status == QS_IO || status == QS_NOMEM ? QS_FAILED : QS_LEFT_REFUSED;
+    bool stop = doubt || status == QS_IO || status == QS_NOMEM;
+    /* QS_FAILED stands for doubt: whoever goes on must not hand it over again unasked */
+    enum qs_outcome outcome = doubt ? QS_FAILED : stop ? QS_NOT_REACHED : status == QS_OK ? QS_DONE
+        : status == QS_GONE ? QS_LEFT_GONE : QS_LEFT_REFUSED;
     if (status == QS_IO || status == QS_USAGE) {            /* servers punish errors: each begins a new session */
         talloc_free(r->submission);
         r->submission = NULL;
     }
     enum qs_status noted = note(r, n, outcome, why.text, err);
-    return noted != QS_OK ? noted : outcome == QS_FAILED ? qs_fail(err, QS_IO, "%s: %s", item->id, why.text) : QS_OK;
+    return noted != QS_OK ? noted : stop ? qs_fail(err, QS_IO, "%s: %s", item->id, why.text) : QS_OK;
 }
 
 static enum qs_status run_all(struct resubmitting *r, struct qs_error *err)
@@ -466,6 +469,32 @@ static enum qs_status run_all(struct resubmitting *r, struct qs_error *err)
     return status;
 }
 
+/* The run's directory with its plan and an empty journal. They are the state directory's owner's, as those of all runs, whatever
+ * happens next; the process itself stays who it is. */
+static enum qs_status begin(struct resubmitting *r, TALLOC_CTX *scratch, struct qs_error *err)
+{
+    struct stat st;
+    char *dir = talloc_asprintf(scratch, "%s/%s", r->how->state_dir, r->result->run);
+    char *path = dir ? talloc_asprintf(scratch, "%s/plan.jsonl", dir) : NULL;
+    uid_t uid = geteuid();
+    gid_t gid = getegid();
+    if (!path)
+        return qs_fail(err, QS_NOMEM, "out of memory");
+    if (stat(r->how->state_dir, &st) != 0)
+        return qs_fail_errno(err, errno, "%s", r->how->state_dir);
+    bool other = uid == 0 && st.st_uid != 0;
+    if (other && (setegid(st.st_gid) != 0 || seteuid(st.st_uid) != 0))
+        return qs_fail_errno(err, errno, "cannot become the owner of %s", r->how->state_dir);
+    enum qs_status status = qs_fs_make_dirs(dir, err);
+    if (status == QS_OK)
+        status = qs_plan_write(r->plan, path, err);
+    if (status == QS_OK)
+        status = qs_journal_open(scratch, dir, &r->journal, err);
+    if (other && (seteuid(uid) != 0 || setegid(gid) != 0) && status == QS_OK)
+        status = qs_fail_errno(err, errno, "cannot become root again");
+    return status;
+}
+
 enum qs_status qs_resubmit(TALLOC_CTX *parent, const struct qs_plan *plan, const struct qs_view *view,
                            const struct qs_operate *how, const char *const argv[], struct qs_run_result **result,
                            struct qs_error *err)
@@ -484,13 +513,7 @@ enum qs_status qs_resubmit(TALLOC_CTX *parent, const struct qs_plan *plan, const
         return status;
     }
     qs_run_name(r.result, plan, how);
-    char *dir = talloc_asprintf(scratch, "%s/%s", how->state_dir, r.result->run);
-    char *path = dir ? talloc_asprintf(scratch, "%s/plan.jsonl", dir) : NULL;
-    status = path ? qs_fs_make_dirs(dir, err) : qs_fail(err, QS_NOMEM, "out of memory");
-    if (status == QS_OK)
-        status = qs_plan_write(plan, path, err);
-    if (status == QS_OK)
-        status = qs_journal_open(scratch, dir, &r.journal, err);
+    status = begin(&r, scratch, err);
     if (status != QS_OK)
         r.result->run[0] = '\0';        /* nothing was begun */
     else

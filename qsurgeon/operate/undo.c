@@ -185,11 +185,12 @@ static enum qs_status learn_run(struct qs_table *table, const char *state_dir, c
     for (uint32_t n = 0; status == QS_OK && n < past->count; n++) {
         const struct qs_record *r = &past->of[n];
         const struct qs_plan_item *item = &plan->items[n];
-        if (!r->has_outcome || r->outcome != QS_DONE)
+        bool doubt = plan->resubmit && r->outcome == QS_FAILED;
+        if (!r->has_outcome || (r->outcome != QS_DONE && !doubt))
             continue;
         uint32_t *at = qs_table_at(table, qs_came_back_key(item->id, item->arrival, item->size), 0);
         if (at)
-            *at = (plan->action == QS_ACT_RESTORE) != r->reversed;
+            *at = doubt ? QS_CAME_BACK_DOUBT : (plan->action == QS_ACT_RESTORE) != r->reversed;
         else
             status = qs_fail(err, QS_NOMEM, "out of memory");
     }
