@@ -4,11 +4,14 @@
  *   QS_FAULT_KIND=K    EIO, ENOSPC, EINTR: it is not done and fails with that; LATE: it is done and fails with EIO all the
  *                      same; KILL: the process dies before it; KILLED: it dies after it
  *   QS_FAULT_LOG=FILE  gets the names of the calls, one a line, in order
- * Not for programs with several threads that change files: the count is not locked. Knows only calls that go through libc,
+ *   QS_FAULT_ARRIVE=A:B:...  A is renamed to B, and so on, when the process rests for the first time; not counted
+ * A rest, which is a poll(2) of nothing, takes no time: the monotonic clock is put forward instead.
+ * Where several threads change files the order is another one each time. Knows only calls that go through libc,
  * and counts write(2) and fsync(2) on regular files and directories only, so that reports to a pipe do not count. */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -17,12 +20,14 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 static long count, at = -1;
 static int number;
 static bool late, kill_before, kill_after;
 static int log_fd = -1;
+static long rested;             /* milliseconds */
 
 static void begin(void)
 {
@@ -44,15 +49,15 @@ static bool hit(const char *name)
 {
     if (at < 0)
         begin();
-    count++;
+    long mine = __atomic_add_fetch(&count, 1, __ATOMIC_SEQ_CST);
     if (log_fd >= 0) {
         char line[64];
         int length = snprintf(line, sizeof line, "%s\n", name);
         syscall(SYS_write, log_fd, line, (size_t)length);
     }
-    if (count == at && kill_before)
+    if (mine == at && kill_before)
         syscall(SYS_kill, getpid(), SIGKILL);
-    return count == at;
+    return mine == at;
 }
 
 static long after(long result)
@@ -121,3 +126,33 @@ int openat(int dir, const char *name, int flags, ...) { MODE(flags) return open_
 int openat64(int dir, const char *name, int flags, ...) { MODE(flags) return open_counted(dir, name, flags | O_LARGEFILE, mode); }
 int open(const char *name, int flags, ...) { MODE(flags) return open_counted(AT_FDCWD, name, flags, mode); }
 int open64(const char *name, int flags, ...) { MODE(flags) return open_counted(AT_FDCWD, name, flags | O_LARGEFILE, mode); }
+
+/* What comes to the queue meanwhile. */
+static void arrive(const char *list)
+{
+    char from[4096], to[4096];
+    for (int length = 0; sscanf(list, "%4095[^:]:%4095[^:]%n", from, to, &length) == 2; list += length + (list[length] == ':'))
+        syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 0);
+}
+
+int poll(struct pollfd *list, nfds_t count, int timeout)
+{
+    const char *arrivals = getenv("QS_FAULT_ARRIVE");
+    if (count > 0)
+        return (int)syscall(SYS_poll, list, count, timeout);
+    if (rested == 0 && arrivals)
+        arrive(arrivals);
+    rested += timeout > 0 ? timeout : 1;
+    return 0;
+}
+
+int clock_gettime(clockid_t clock, struct timespec *t)
+{
+    int result = (int)syscall(SYS_clock_gettime, clock, t);
+    if (result == 0 && clock == CLOCK_MONOTONIC) {
+        long sum = t->tv_nsec + rested % 1000 * 1000000;
+        t->tv_sec += rested / 1000 + sum / 1000000000;
+        t->tv_nsec = sum % 1000000000;
+    }
+    return result;
+}

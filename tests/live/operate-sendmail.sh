@@ -7,12 +7,24 @@ if ! root=$("$lab/get-sendmail" 2> "$work/why"); then
     exit 0
 fi
 
-count=200 kills=20 rate=20
-[ "${QS_FULL:-}" != 1 ] || count=2000 kills=300 rate=20
-sink=$(free_port)
-background python3 "$live/operate_sink.py" "$sink" "$work/delivered" 0.5
-port=$(free_port)
-at_end="$lab/mta-sendmail $work/sm $port stop; $at_end"
-"$lab/mta-sendmail" "$work/sm" "$port" start --root "$root" --relay "$sink"
-python3 "$live/operate_once.py" sendmail "$work/sm/root/mqueue" '' "$work/state" "$work/delivered" "$count" "$kills" \
-    "python3 $live/operate_inject.py $port $count $rate" "$lab/mta-sendmail $work/sm $port run -q"
+# once NAME COUNT KILLS PER-SECOND: by a server of its own
+once() {
+    echo "# $1: $2 messages"
+    sink=$(free_port)
+    background python3 "$live/operate_sink.py" "$sink" "$work/$1.delivered" 0.5
+    port=$(free_port)
+    at_end="$lab/mta-sendmail $work/$1 $port stop; $at_end"
+    "$lab/mta-sendmail" "$work/$1" "$port" start --root "$root" --relay "$sink"
+    python3 "$live/operate_once.py" sendmail "$work/$1/root/mqueue" '' "$work/$1.state" "$work/$1.delivered" "$2" "$3" \
+        "python3 $live/operate_inject.py $port $2 $4" "$lab/mta-sendmail $work/$1 $port run -q"
+    "$lab/mta-sendmail" "$work/$1" "$port" stop
+}
+
+if [ "${QS_FULL:-}" != 1 ]; then
+    once delivering 200 20 20
+else
+    once delivering 2000 60 20
+    # nothing leaves the queue before the last kill
+    touch "$work/killed.delivered.closed"
+    once killed 2000 300 50
+fi
