@@ -190,6 +190,16 @@ static bool snowshoe(const struct qs_crowd *c)
            c->recipients >= EVEN_ORGS && c->same_org * EVEN_ORGS <= pairs && share(c->top_link, c->count) >= 0.25;
 }
 
+/* Many organisations send one text to many people, and each of them again and again: that each has a server of its own says
+ * little then, for servers and domains can be bought. Companies with one footer have more to say; sites on one engine write
+ * to somebody once or twice. */
+static bool broadcast(const struct qs_crowd *c)
+{
+    enum { ORGS = 20, EACH = 5 };
+    return c->sender_orgs >= ORGS && c->sources >= ORGS && c->recipients >= ORGS * EACH &&
+           c->count / EACH >= c->sender_orgs && one_text(c) >= 0.5;
+}
+
 static void weigh_text(const struct qs_work *work, const struct qs_crowd *c, struct qs_sum *sum)
 {
     add(sum, LIKE_BAD, share(c->like_bad, c->count), "%d %% resemble a sample", percent(c->like_bad, c->count));
@@ -266,7 +276,7 @@ static void weigh_origin(const struct qs_work *work, const struct qs_crowd *c, s
 static void weigh_for(const struct qs_work *work, const struct qs_crowd *c, struct qs_sum *sum)
 {
     bool account = one_account(c);
-    double believed = snowshoe(c) ? 0.2 : 1;
+    double believed = snowshoe(c) ? 0.2 : broadcast(c) ? 0.35 : 1;
     add(sum, VOUCHED, believed * share(c->vouched, c->count), "%d %% come from their sender's own mail server",
         percent(c->vouched, c->count));
     add(sum, GOOD_SENDER, share(c->good, c->count) * fmin(1, share(GOOD_SOURCES, c->sources)), "%d %% from %u sources",

@@ -241,6 +241,7 @@ struct qs_work {                    /* everything known when judging */
     struct qs_bounced *bounced;     /* of each campaign */
     struct qs_census *census;       /* counters that are used again and again */
     uint32_t usual_volume;          /* messages of a usual user or script of ours */
+    uint32_t *account;              /* of each message: the convicted account that sent it, or QS_NONE */
     uint32_t *vouched_orgs;         /* of each text cluster: sender organisations that are vouched for */
     double usual_dubious;           /* share of strangers' letters of no campaign that come from where storms come from */
 };

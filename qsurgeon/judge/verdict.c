@@ -41,7 +41,7 @@ double qs_threshold_legit(void)
 }
 
 /* What makes a group. */
-enum group_kind { OF_CAMPAIGN, OF_FLOOD, OF_CLUSTER, OF_VOUCHED, GROUP_KINDS };
+enum group_kind { OF_CAMPAIGN, OF_ACCOUNT, OF_FLOOD, OF_CLUSTER, OF_VOUCHED, GROUP_KINDS };
 
 struct group_work {
     struct qs_crowd crowd;
@@ -189,6 +189,42 @@ static bool learn_usual_volume(struct qs_work *w)
     return ok;
 }
 
+/* Accounts that send from so many networks that no one person does, whatever the texts are. What is of a convicted
+ * campaign or came from our own network is left out. */
+static bool judge_accounts(struct qs_work *w)
+{
+    enum { MESSAGES = 40, NETWORKS = 8 };
+    TALLOC_CTX *scratch = talloc_new(NULL);
+    struct qs_table *index = qs_table_new(scratch, 64);
+    uint32_t n = w->scan->count, accounts = 0, *start, *member;
+    bool ok = index && (w->account = talloc_array(w->known, uint32_t, n + 1));
+    for (uint32_t i = 0; ok && i < n; i++) {
+        const struct qs_fact *f = &w->fact[i];
+        w->account[i] = QS_NONE;
+        if (!f->origin || !(f->bits & QS_F_AUTH) || f->bits & (QS_F_NOTICE | QS_F_OWN_CLIENT) || in_bad_campaign(w, i))
+            continue;
+        const uint32_t *at = qs_table_at(index, f->origin, accounts);
+        ok = at != NULL;
+        if (ok) {
+            w->account[i] = *at;
+            accounts += *at == accounts;
+        }
+    }
+    ok = ok && qs_sort_by(scratch, w->account, n, accounts, &start, &member);
+    for (uint32_t a = 0; ok && a < accounts; a++) {
+        uint32_t count = start[a + 1] - start[a];
+        struct qs_crowd crowd = {0};
+        struct qs_sum sum = {0};
+        ok = count < MESSAGES || qs_measure(w, member + start[a], count, &crowd);
+        if (ok && crowd.origin_nets >= NETWORKS)
+            qs_weigh_crowd(w, &crowd, &sum);
+        for (uint32_t k = start[a]; ok && !convicts(&sum) && k < start[a + 1]; k++)
+            w->account[member[k]] = QS_NONE;
+    }
+    talloc_free(scratch);
+    return ok;
+}
+
 /* For each text, how many organisations send it from their own servers: words that all use convict nobody. */
 static bool count_vouched(struct qs_work *w)
 {
@@ -233,6 +269,8 @@ static uint32_t label_of(const struct qs_work *w, uint32_t i)
         return w->notices->wave[i] == QS_NONE ? QS_NONE : w->notices->wave[i] * GROUP_KINDS + OF_FLOOD;
     if (campaign != QS_NONE && w->bad[campaign])
         return campaign * GROUP_KINDS + OF_CAMPAIGN;
+    if (w->account[i] != QS_NONE)
+        return w->account[i] * GROUP_KINDS + OF_ACCOUNT;
     if (cluster == QS_NO_CLUSTER)
         return QS_NONE;
     return cluster * GROUP_KINDS + (w->fact[i].bits & QS_F_VOUCHED ? OF_VOUCHED : OF_CLUSTER);
@@ -317,7 +355,8 @@ static uint64_t feature_digest(const struct qs_work *w, const uint32_t *member, 
     return digest;
 }
 
-/* What the group's name is made of. A flood at one address is named by that, another by the campaign that it returns. */
+/* What the group's name is made of. A flood at one address is named by that, another by the campaign that it returns; an
+ * account by itself. */
 static uint64_t name_digest(const struct qs_judgement *j, uint32_t g)
 {
     const struct qs_work *w = &j->work->work;
@@ -327,6 +366,8 @@ static uint64_t name_digest(const struct qs_judgement *j, uint32_t g)
     uint64_t digest = 0;
     if (kind == OF_FLOOD && j->work->group[g].crowd.victims == 1)
         digest = qs_name_digest(qs_sym_span(w->scan->strings, qs_first_recipient(&w->scan->messages[member[0]])));
+    if (kind == OF_ACCOUNT)
+        digest = qs_name_digest(qs_sym_span(w->scan->strings, w->scan->messages[member[0]].sasl_username));
     if (!digest && (kind == OF_FLOOD || kind == OF_CAMPAIGN))
         digest = feature_digest(w, member, group->count);
     if (!digest)
@@ -546,7 +587,7 @@ static bool judge_all(struct qs_judgement *j, const struct qs_site *site)
     if (!judge_campaigns(w))
         return false;
     qs_adopt_stragglers(w->campaigns, w->scan, w->fact, w->bad);
-    return (w->notices = qs_join_notices(p, w->scan, w->fact, w->campaigns, w->bad)) &&
+    return judge_accounts(w) && (w->notices = qs_join_notices(p, w->scan, w->fact, w->campaigns, w->bad)) &&
            (j->of = talloc_zero_array(j, struct qs_finding, n)) && (j->group_of = talloc_array(j, uint32_t, n)) &&
            make_groups(j) && judge_messages(j);
 }

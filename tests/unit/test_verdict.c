@@ -754,6 +754,37 @@ static void test_compromised_account(void **state)
     assert_string_equal(b->j->group[0].culprit, "user eve@ours.org");
 }
 
+/* Every message has words of its own; only who sends how many from how many networks tells. */
+static void test_varied_account(void **state)
+{
+    struct bench *b = *state;
+    know_site(b);
+    add_users(b);
+    uint32_t storm = b->scan->count, end = storm + 120;
+    for (unsigned n = 0; n < 180; n++) {
+        char text[3000] = "";
+        bool eve = n < 120;             /* the others are of somebody who travels */
+        struct letter l = {
+            .sender = eve ? "eve@ours.org" : "traveller@ours.org", .user = eve ? "eve@ours.org" : "traveller@ours.org",
+            .address = address_of(b, eve ? n % 15 : 500 + n % 3), .name = "unknown",
+            .to = print(b, "stranger%u@d%u.com", n, n), .body = words(text, sizeof text, 910000 + n, 70),
+        };
+        add(b, &l);
+    }
+    char text[3000] = "";
+    struct letter hers = {
+        .sender = "eve@ours.org", .user = "eve@ours.org", .address = "10.0.0.8", .name = "pc8.ours.org",
+        .to = "friend3@firm3.com", .body = words(text, sizeof text, 8123456, 70),
+    };
+    uint32_t letter = add(b, &hers);
+    judge(b);
+    assert_int_equal(got(b, storm, end, QS_STORM), 120);
+    assert_int_equal(got(b, 0, storm, QS_LEGIT), 30);
+    assert_int_equal(got(b, end, letter + 1, QS_LEGIT), 61);
+    assert_int_equal(b->j->of[storm].cause, QS_CAUSE_COMPROMISED_ACCOUNT);
+    assert_string_equal(b->j->group[0].culprit, "user eve@ours.org");
+}
+
 static void test_compromised_script(void **state)
 {
     struct bench *b = *state;
@@ -954,6 +985,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_unknown_recipients, setup, teardown),
         cmocka_unit_test_setup_teardown(test_no_samples, setup, teardown),
         cmocka_unit_test_setup_teardown(test_compromised_account, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_varied_account, setup, teardown),
         cmocka_unit_test_setup_teardown(test_compromised_script, setup, teardown),
         cmocka_unit_test_setup_teardown(test_order_does_not_matter, setup, teardown),
         cmocka_unit_test_setup_teardown(test_evidence_adds_up, setup, teardown),
