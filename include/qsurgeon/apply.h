@@ -91,7 +91,15 @@ struct qs_run {
     const char *archive;        /* the path of that one; NULL: none */
 };
 
-/* The runs of a state directory, oldest first; a damaged one is left out and named in *err with QS_OK. */
+/* The names of the runs of a state directory, oldest first. */
+enum qs_status qs_run_names(TALLOC_CTX *parent, const char *state_dir, char ***names, size_t *count,
+                            struct qs_error *err) QS_MUST_CHECK;
+/* One of them: the head of its plan, and its journal but for the moves. What *out points to is parent's. QS_USAGE: no such run.
+ * QS_DATA: damaged. */
+enum qs_status qs_run_describe(TALLOC_CTX *parent, const char *state_dir, const char *name, struct qs_run *out,
+                               struct qs_error *err) QS_MUST_CHECK;
+/* All of them, oldest first; those that cannot be read are left out, and *err names one of them with QS_OK, "" when there is
+ * none. */
 enum qs_status qs_runs(TALLOC_CTX *parent, const char *state_dir, struct qs_run **list, size_t *count,
                        struct qs_error *err) QS_MUST_CHECK;
 

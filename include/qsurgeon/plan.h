@@ -86,6 +86,9 @@ enum qs_status qs_plan_make(TALLOC_CTX *parent, const struct qs_view *view, cons
  * exists. */
 enum qs_status qs_plan_write(const struct qs_plan *plan, const char *path, struct qs_error *err) QS_MUST_CHECK;
 
+/* Reads what stands above the messages, `count` and `bytes` as they are announced there, and no message. QS_DATA: that is damaged. */
+enum qs_status qs_plan_read_head(TALLOC_CTX *parent, const char *path, struct qs_plan **out, struct qs_error *err) QS_MUST_CHECK;
+
 /* Reads and checks one. Hostile input: every name, number and count is checked. QS_DATA: damaged, cut off, edited without
  * `edited`, of another version. */
 enum qs_status qs_plan_read(TALLOC_CTX *parent, const char *path, bool edited, struct qs_plan **out,

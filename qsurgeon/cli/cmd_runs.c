@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* commit, undo, resume, log, verify: plans and runs as files. */
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -15,53 +16,96 @@ static enum qs_status run_commit(struct qs_call *call, struct qs_error *err)
     return status == QS_OK ? qs_operating_commit(call, plan, err) : status;
 }
 
-/* Marks the runs on the queues that the command line names, or that are found on this host. */
-static enum qs_status mark_here(struct qs_call *call, const struct qs_run *list, size_t count, bool *here, struct qs_error *err)
+/* A run that is kept in one of the state directories. */
+struct kept {
+    const char *state, *name;
+};
+
+/* Newest first. */
+static int by_name(const void *a, const void *b)
 {
-    const struct qs_options *o = call->options;
-    const struct qs_place place = {o->queue_dir, o->config};
-    struct qs_instance **found = NULL;
-    size_t found_count = 0;
-    struct stat queue, of;
-    enum qs_status status = qs_format_discover(call->memory, o->mta, &place, &found, &found_count, err);
-    for (size_t i = 0; status == QS_OK && i < found_count; i++)
-        for (size_t r = 0; stat(found[i]->queue_dir, &queue) == 0 && r < count; r++)
-            here[r] |= strcmp(list[r].mta, found[i]->format->name) == 0 && stat(list[r].queue_dir, &of) == 0 &&
-                       of.st_dev == queue.st_dev && of.st_ino == queue.st_ino;
+    return strcmp(((const struct kept *)b)->name, ((const struct kept *)a)->name);
+}
+
+static enum qs_status list_kept(struct qs_call *call, struct kept **list, size_t *count, struct qs_error *err)
+{
+    enum qs_status status = QS_OK;
+    *list = NULL;
+    *count = 0;
+    for (size_t f = 0; status == QS_OK && f < (call->options->state ? 1 : qs_format_count); f++) {
+        char **names = NULL;
+        size_t more = 0;
+        const char *state = qs_operating_state(call, qs_formats[f]->name);
+        status = state ? qs_run_names(call->memory, state, &names, &more, err) : qs_fail(err, QS_NOMEM, "out of memory");
+        struct kept *grown = status == QS_OK ? talloc_realloc(call->memory, *list, struct kept, (unsigned)(*count + more) + 1) : NULL;
+        if (status == QS_OK && !grown)
+            return qs_fail(err, QS_NOMEM, "out of memory");
+        for (size_t i = 0; status == QS_OK && i < more; i++)
+            grown[(*count)++] = (struct kept){state, names[i]};
+        *list = grown;
+    }
+    if (status == QS_OK)
+        qsort(*list, *count, sizeof **list, by_name);
     return status;
+}
+
+/* Is it on one of these queues? */
+static bool is_on(const struct qs_run *run, struct qs_instance *const *queues, size_t count)
+{
+    struct stat queue, of;
+    if (stat(run->queue_dir, &of) != 0)
+        return false;
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(run->mta, queues[i]->format->name) == 0 && stat(queues[i]->queue_dir, &queue) == 0 &&
+            of.st_dev == queue.st_dev && of.st_ino == queue.st_ino)
+            return true;
+    return false;
+}
+
+static enum qs_status named_run(struct qs_call *call, const char *name, const struct kept *list, size_t count,
+                                struct qs_run *out, struct qs_error *err)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(list[i].name, name) == 0)
+            return qs_run_describe(call->memory, list[i].state, name, out, err);
+    return qs_fail(err, QS_USAGE, "%.80s: no such run; `log` lists them", name);
 }
 
 /* The run that was named; or the last one on the queues in view that has something to settle. One on another queue, which keeps
  * its runs in the same place, is never meant by accident. */
-static enum qs_status find_run(struct qs_call *call, bool unfinished, const struct qs_run **out, struct qs_error *err)
+static enum qs_status find_run(struct qs_call *call, bool unfinished, struct qs_run *out, struct qs_error *err)
 {
-    const char *name = call->options->argument_count ? call->options->arguments[0] : NULL;
-    struct qs_run *list = NULL;
-    size_t count = 0, elsewhere = 0;
-    enum qs_status status = qs_operating_runs(call, &list, &count, err);
-    bool *here = talloc_zero_array(call->memory, bool, (unsigned)count + 1);
-    if (!here)
-        return qs_fail(err, QS_NOMEM, "out of memory");
-    if (status == QS_OK && !name && count)
-        status = mark_here(call, list, count, here, err);
+    const struct qs_options *o = call->options;
+    const struct qs_place place = {o->queue_dir, o->config};
+    struct kept *list = NULL;
+    struct qs_instance **queues = NULL;
+    size_t count = 0, queue_count = 0;
+    bool elsewhere = false;
+    enum qs_status status = list_kept(call, &list, &count, err);
+    if (status == QS_OK && o->argument_count)
+        return named_run(call, o->arguments[0], list, count, out, err);
+    if (status == QS_OK && count)
+        status = qs_format_discover(call->memory, o->mta, &place, &queues, &queue_count, err);
+    for (size_t i = 0; status == QS_OK && i < count; i++) {
+        struct qs_run run;
+        struct qs_error why = {""};
+        enum qs_status one = qs_run_describe(call->memory, list[i].state, list[i].name, &run, &why);
+        if (one == QS_USAGE)        /* it died before it had a plan */
+            continue;
+        if (one != QS_OK)           /* it may be the one that is meant */
+            return qs_fail(err, one, "%s; name the run that is meant, see `log`", why.text);
+        /* what did nothing has nothing to take back */
+        bool open = !run.undone && (!run.finished || (!unfinished && run.done > 0));
+        if (open && is_on(&run, queues, queue_count)) {
+            *out = run;
+            return QS_OK;
+        }
+        elsewhere |= open;
+    }
     if (status != QS_OK)
         return status;
-    const struct qs_run *found = NULL;
-    for (size_t i = 0; i < count; i++) {
-        /* what did nothing has nothing to take back */
-        bool open = !list[i].finished || (!unfinished && list[i].done > 0);
-        bool fits = name ? strcmp(list[i].name, name) == 0 : open && !list[i].undone;
-        elsewhere += fits && !name && !here[i];
-        if (fits && (name || here[i]) && (!found || strcmp(list[i].name, found->name) > 0))
-            found = &list[i];
-    }
-    if (!found && name)
-        return qs_fail(err, QS_USAGE, "%.80s: no such run; `log` lists them", name);
-    if (!found)
-        return qs_fail(err, QS_USAGE, "%s%s", unfinished ? "no run is unfinished" : "there is no run to undo",
-                       elsewhere ? " on this queue; on others there is, see `log`: name the run" : "");
-    *out = found;
-    return QS_OK;
+    return qs_fail(err, QS_USAGE, "%s%s", unfinished ? "no run is unfinished" : "there is no run to undo",
+                   elsewhere ? " on this queue; on others there is, see `log`: name the run" : "");
 }
 
 typedef enum qs_status (*settle)(TALLOC_CTX *parent, const char *run, const struct qs_instance *instance, struct qs_queue *queue,
@@ -69,19 +113,19 @@ typedef enum qs_status (*settle)(TALLOC_CTX *parent, const char *run, const stru
 
 static enum qs_status settle_run(struct qs_call *call, settle how_to, bool unfinished, const char *verb, struct qs_error *err)
 {
-    const struct qs_run *run = NULL;
+    struct qs_run run = {0};
     struct qs_instance *instance = NULL;
     struct qs_queue *queue = NULL;
     struct qs_operate how;
     struct qs_run_result *result = NULL;
     enum qs_status status = find_run(call, unfinished, &run, err);
     if (status == QS_OK)
-        status = qs_operating_open(call, run->host, run->mta, run->queue_dir, run->config, &instance, &queue, err);
+        status = qs_operating_open(call, run.host, run.mta, run.queue_dir, run.config, &instance, &queue, err);
     if (status == QS_OK)
         status = qs_operating_begin(call, instance, queue, &how, err);
     if (status != QS_OK)
         return status;
-    enum qs_status done = how_to(call->memory, run->name, instance, queue, &how, &result, err);
+    enum qs_status done = how_to(call->memory, run.name, instance, queue, &how, &result, err);
     if (result)
         status = qs_operating_report(call, result, verb, done == QS_OK ? err : NULL);
     return done != QS_OK ? done : status;

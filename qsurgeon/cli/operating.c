@@ -63,15 +63,22 @@ const char *qs_operating_state(const struct qs_call *call, const char *mta)
 
 enum qs_status qs_operating_runs(struct qs_call *call, struct qs_run **list, size_t *count, struct qs_error *err)
 {
-    enum qs_status status = QS_OK;
     *list = NULL;
     *count = 0;
-    for (size_t f = 0; status == QS_OK && f < qs_format_count; f++) {
+    for (size_t f = 0; f < (call->options->state ? 1 : qs_format_count); f++) {
         struct qs_run *some = NULL;
         size_t more = 0;
         const char *state = qs_operating_state(call, qs_formats[f]->name);
-        status = state ? qs_runs(call->memory, state, &some, &more, err) : qs_fail(err, QS_NOMEM, "out of memory");
-        if (status == QS_OK && more) {
+        struct qs_error why = {""};
+        enum qs_status status = state ? qs_runs(call->memory, state, &some, &more, &why)
+                                      : qs_fail(&why, QS_NOMEM, "out of memory");
+        if (status != QS_OK)
+            return qs_fail(err, status, "%s", why.text);
+        if (why.text[0]) {
+            qs_complain("%s", why.text);
+            call->left_out = true;
+        }
+        if (more) {
             struct qs_run *grown = talloc_realloc(call->memory, *list, struct qs_run, (unsigned)(*count + more));
             if (!grown)
                 return qs_fail(err, QS_NOMEM, "out of memory");
@@ -79,10 +86,8 @@ enum qs_status qs_operating_runs(struct qs_call *call, struct qs_run **list, siz
             *list = grown;
             *count += more;
         }
-        if (call->options->state)
-            break;
     }
-    return status;
+    return QS_OK;
 }
 
 static volatile sig_atomic_t asked_to_stop;

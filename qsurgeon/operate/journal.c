@@ -260,21 +260,89 @@ static bool take_line(struct qs_past *past, const json_t *line)
     return true;
 }
 
+/* Opens the journal for reading: *file is NULL where there is none. */
+static enum qs_status open_past(TALLOC_CTX *parent, const char *dir, struct qs_past **past, char **path, FILE **file,
+                                struct qs_error *err)
+{
+    *file = NULL;
+    *past = talloc_zero(parent, struct qs_past);
+    *path = *past ? path_of(*past, dir) : NULL;
+    if (!*path)
+        return qs_fail(err, QS_NOMEM, "out of memory");
+    *file = fopen(*path, "re");
+    return *file || errno == ENOENT ? QS_OK : qs_fail_errno(err, errno, "%s", *path);
+}
+
+static bool begins(struct qs_span text, struct qs_span with)
+{
+    return text.len >= with.len && memcmp(text.ptr, with.ptr, with.len) == 0;
+}
+
+/* What one line says about the outcome of a message, as this program writes it; done has a byte for each message. */
+static void skim_line(struct qs_span line, uint8_t *done, uint32_t count)
+{
+    const struct qs_span outcome = QS_SPAN(",\"outcome\":\""), good = QS_SPAN("done\""), moves = QS_SPAN(",\"moves\":[");
+    size_t at = strlen("{\"n\":"), end = at;
+    uint64_t n = 0;
+    while (end < line.len && line.ptr[end] >= '0' && line.ptr[end] <= '9')
+        end++;
+    struct qs_span rest = {line.ptr + end, line.len - end};
+    if (!qs_parse_u64((struct qs_span){line.ptr + at, end - at}, &n) || n >= count || line.ptr[line.len - 1] != '}')
+        return;                                         /* cut off by a crash */
+    if (begins(rest, moves) && line.ptr[line.len - 2] == ']')
+        done[n] = 0;
+    else if (begins(rest, outcome))
+        done[n] = begins((struct qs_span){rest.ptr + outcome.len, rest.len - outcome.len}, good);
+}
+
+enum qs_status qs_journal_skim(TALLOC_CTX *parent, const char *dir, uint32_t count, struct qs_past **out, uint32_t *done,
+                               struct qs_error *err)
+{
+    struct qs_past *past;
+    char *path, *line = NULL;
+    FILE *file;
+    size_t size = 0;
+    ssize_t length;
+    enum qs_status status = open_past(parent, dir, &past, &path, &file, err);
+    uint8_t *is_done = status == QS_OK ? talloc_zero_array(past, uint8_t, count ? count : 1) : NULL;
+    if (status == QS_OK && !is_done)
+        status = qs_fail(err, QS_NOMEM, "out of memory");
+    while (file && status == QS_OK && (length = getline(&line, &size, file)) > 0) {
+        struct qs_span text = {line, (size_t)length - (line[length - 1] == '\n')};
+        if (begins(text, QS_SPAN("{\"n\":"))) {
+            skim_line(text, is_done, count);
+        } else if (text.len) {
+            json_t *object = json_loadb(text.ptr, text.len, JSON_REJECT_DUPLICATES, NULL);
+            if (json_is_object(object))
+                (void)take_line(past, object);          /* past->count is 0: marks alone */
+            json_decref(object);
+        }
+    }
+    free(line);
+    if (file)
+        fclose(file);
+    if (status != QS_OK) {
+        talloc_free(past);
+        return status;
+    }
+    *done = 0;
+    for (uint32_t n = 0; n < count; n++)
+        *done += is_done[n];
+    talloc_free(is_done);
+    *out = past;
+    return QS_OK;
+}
+
 enum qs_status qs_journal_read(TALLOC_CTX *parent, const char *dir, uint32_t count, struct qs_past **out, struct qs_error *err)
 {
-    struct qs_past *past = talloc_zero(parent, struct qs_past);
+    struct qs_past *past;
+    char *path;
+    FILE *file;
+    enum qs_status status = open_past(parent, dir, &past, &path, &file, err);
+    if (status == QS_OK && !(past->of = talloc_zero_array(past, struct qs_record, count ? count : 1)))
+        status = qs_fail(err, QS_NOMEM, "out of memory");
     if (past)
-        past->of = talloc_zero_array(past, struct qs_record, count ? count : 1);
-    char *path = past ? path_of(past, dir) : NULL;
-    if (!past || !past->of || !path) {
-        talloc_free(past);
-        return qs_fail(err, QS_NOMEM, "out of memory");
-    }
-    past->count = count;
-    enum qs_status status = QS_OK;
-    FILE *file = fopen(path, "re");
-    if (!file && errno != ENOENT)
-        status = qs_fail_errno(err, errno, "%s", path);
+        past->count = count;
     char *line = NULL;
     size_t size = 0, damaged = 0;
     ssize_t length;

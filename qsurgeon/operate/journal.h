@@ -45,5 +45,9 @@ struct qs_past {
  * plan are: the file is input. QS_DATA: damaged before its last line. */
 enum qs_status qs_journal_read(TALLOC_CTX *parent, const char *dir, uint32_t count, struct qs_past **out,
                                struct qs_error *err) QS_MUST_CHECK;
+/* The same for a list of runs: the marks alone, out->of is NULL, and how many messages were done in the end. No moves are read, and
+ * damage among them is not seen. */
+enum qs_status qs_journal_skim(TALLOC_CTX *parent, const char *dir, uint32_t count, struct qs_past **out, uint32_t *done,
+                               struct qs_error *err) QS_MUST_CHECK;
 
 #endif

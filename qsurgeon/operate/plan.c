@@ -301,7 +301,8 @@ enum qs_status qs_plan_write(const struct qs_plan *plan, const char *path, struc
 
 /* --- reading ---------------------------------------------------------------------------------------------------------- */
 
-static enum qs_status read_file(TALLOC_CTX *parent, const char *path, struct qs_buffer *out, struct qs_error *err)
+/* The file's first `most` bytes. */
+static enum qs_status read_file(TALLOC_CTX *parent, const char *path, off_t most, struct qs_buffer *out, struct qs_error *err)
 {
     struct stat st;
     int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
@@ -309,12 +310,13 @@ static enum qs_status read_file(TALLOC_CTX *parent, const char *path, struct qs_
         return qs_fail_errno(err, errno, "%s", path);
     qs_buffer_init(out, parent);
     enum qs_status status = QS_OK;
+    size_t wanted = 0;
     if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_size > FILE_LARGEST)
         status = qs_fail(err, QS_DATA, "%s: not a plan", path);
-    else if (!qs_buffer_reserve(out, (size_t)st.st_size + 1))
+    else if (!qs_buffer_reserve(out, (wanted = (size_t)(st.st_size < most ? st.st_size : most)) + 1))
         status = qs_fail(err, QS_NOMEM, "out of memory");
-    while (status == QS_OK && out->len < (size_t)st.st_size) {
-        ssize_t n = read(fd, out->data + out->len, (size_t)st.st_size - out->len);
+    while (status == QS_OK && out->len < wanted) {
+        ssize_t n = read(fd, out->data + out->len, wanted - out->len);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
@@ -431,14 +433,23 @@ static json_t *next_line(struct qs_span text, size_t *at, size_t *begin)
     return NULL;
 }
 
+static enum qs_status parse_head(struct qs_plan *plan, struct qs_span text, size_t *at, const char *path, struct qs_error *err)
+{
+    size_t begin = 0;
+    json_t *line = next_line(text, at, &begin);
+    bool ok = line && take_header(plan, line);
+    json_decref(line);
+    return ok ? QS_OK : qs_fail(err, QS_DATA, "%s: not a plan of this version of qsurgeon", path);
+}
+
 static enum qs_status parse(struct qs_plan *plan, struct qs_span text, bool edited, const char *path, struct qs_error *err)
 {
     size_t at = 0, begin = 0, number = 1;
-    json_t *line = next_line(text, &at, &begin);
-    bool ok = line && take_header(plan, line);
-    json_decref(line);
-    if (!ok)
-        return qs_fail(err, QS_DATA, "%s: not a plan of this version of qsurgeon", path);
+    json_t *line = NULL;
+    bool ok = true;
+    enum qs_status status = parse_head(plan, text, &at, path, err);
+    if (status != QS_OK)
+        return status;
     uint32_t announced = plan->count, size = 0;
     for (plan->count = 0;;) {
         line = next_line(text, &at, &begin);
@@ -477,19 +488,32 @@ static enum qs_status parse(struct qs_plan *plan, struct qs_span text, bool edit
     return QS_OK;
 }
 
-enum qs_status qs_plan_read(TALLOC_CTX *parent, const char *path, bool edited, struct qs_plan **out, struct qs_error *err)
+static enum qs_status read_plan(TALLOC_CTX *parent, const char *path, bool whole, bool edited, struct qs_plan **out,
+                                struct qs_error *err)
 {
     struct qs_plan *plan = talloc_zero(parent, struct qs_plan);
     struct qs_buffer text = {0};
+    size_t at = 0;
     if (!plan)
         return qs_fail(err, QS_NOMEM, "out of memory");
-    enum qs_status status = read_file(plan, path, &text, err);
+    enum qs_status status = read_file(plan, path, whole ? FILE_LARGEST : LINE_LONGEST, &text, err);
+    const struct qs_span all = {text.data, text.len};
     if (status == QS_OK)
-        status = parse(plan, (struct qs_span){text.data, text.len}, edited, path, err);
+        status = whole ? parse(plan, all, edited, path, err) : parse_head(plan, all, &at, path, err);
     talloc_free(text.data);
     if (status == QS_OK)
         *out = plan;
     else
         talloc_free(plan);
     return status;
+}
+
+enum qs_status qs_plan_read(TALLOC_CTX *parent, const char *path, bool edited, struct qs_plan **out, struct qs_error *err)
+{
+    return read_plan(parent, path, true, edited, out, err);
+}
+
+enum qs_status qs_plan_read_head(TALLOC_CTX *parent, const char *path, struct qs_plan **out, struct qs_error *err)
+{
+    return read_plan(parent, path, false, false, out, err);
 }

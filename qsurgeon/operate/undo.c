@@ -18,81 +18,122 @@ static bool is_run_name(const char *name)
     return length > 15 && length < 64 && name[length] == '\0';
 }
 
-static enum qs_status load(TALLOC_CTX *parent, const char *state_dir, const char *run, struct qs_plan **plan,
-                           struct qs_past **past, struct qs_error *err)
+/* Reads the plan of a run, all of it or its head; *dir is the directory of the run. */
+static enum qs_status load_plan(TALLOC_CTX *parent, const char *state_dir, const char *run, bool whole, char **dir,
+                                struct qs_plan **plan, struct qs_error *err)
 {
     if (!is_run_name(run))
         return qs_fail(err, QS_USAGE, "%s: not the name of a run; `qsurgeon log` lists them", run);
-    char *dir = talloc_asprintf(parent, "%s/%s", state_dir, run), *path = talloc_asprintf(parent, "%s/plan.jsonl", dir);
-    if (!dir || !path)
+    *dir = talloc_asprintf(parent, "%s/%s", state_dir, run);
+    char *path = *dir ? talloc_asprintf(parent, "%s/plan.jsonl", *dir) : NULL;
+    if (!path)
         return qs_fail(err, QS_NOMEM, "out of memory");
-    enum qs_status status = qs_plan_read(parent, path, false, plan, err);
-    if (status == QS_GONE)
-        return qs_fail(err, QS_USAGE, "%s: no such run; `qsurgeon log` lists them", run);
+    enum qs_status status = whole ? qs_plan_read(parent, path, false, plan, err) : qs_plan_read_head(parent, path, plan, err);
+    return status == QS_GONE ? qs_fail(err, QS_USAGE, "%s: no such run; `qsurgeon log` lists them", run) : status;
+}
+
+static enum qs_status load(TALLOC_CTX *parent, const char *state_dir, const char *run, struct qs_plan **plan,
+                           struct qs_past **past, struct qs_error *err)
+{
+    char *dir = NULL;
+    enum qs_status status = load_plan(parent, state_dir, run, true, &dir, plan, err);
     return status == QS_OK ? qs_journal_read(parent, dir, (*plan)->count, past, err) : status;
 }
 
-static int by_run_name(const void *a, const void *b)
+static enum qs_status skim(TALLOC_CTX *parent, const char *state_dir, const char *run, struct qs_plan **plan,
+                           struct qs_past **past, uint32_t *done, struct qs_error *err)
 {
-    return strcmp(((const struct qs_run *)a)->name, ((const struct qs_run *)b)->name);
+    char *dir = NULL;
+    enum qs_status status = load_plan(parent, state_dir, run, false, &dir, plan, err);
+    return status == QS_OK ? qs_journal_skim(parent, dir, (*plan)->count, past, done, err) : status;
 }
 
-static enum qs_status describe(TALLOC_CTX *list, const char *state_dir, const char *name, struct qs_run *out,
+enum qs_status qs_run_describe(TALLOC_CTX *parent, const char *state_dir, const char *name, struct qs_run *out,
                                struct qs_error *err)
 {
     struct qs_plan *plan = NULL;
     struct qs_past *past = NULL;
+    uint32_t done = 0;
     TALLOC_CTX *scratch = talloc_new(NULL);
-    enum qs_status status = load(scratch, state_dir, name, &plan, &past, err);
+    enum qs_status status = skim(scratch, state_dir, name, &plan, &past, &done, err);
     if (status == QS_OK) {
-        *out = (struct qs_run){
-            .name = talloc_strdup(list, name), .mta = talloc_strdup(list, plan->mta),
-            .queue_dir = talloc_strdup(list, plan->queue_dir), .config = talloc_strdup(list, plan->config),
-            .host = talloc_strdup(list, plan->host), .words = talloc_strdup(list, plan->words), .action = plan->action,
-            .made = plan->made, .count = plan->count, /* an undo that was begun and not ended waits to be finished, too */
+        struct qs_run run = {
+            .name = talloc_strdup(parent, name), .mta = talloc_strdup(parent, plan->mta),
+            .queue_dir = talloc_strdup(parent, plan->queue_dir), .config = talloc_strdup(parent, plan->config),
+            .host = talloc_strdup(parent, plan->host), .words = talloc_strdup(parent, plan->words), .action = plan->action,
+            .made = plan->made, .count = plan->count, .done = done,
+            /* an undo that was begun and not ended waits to be finished, too */
             .finished = past->end && (!past->undoing || past->undone), .undone = past->undone,
             .archived = past->archived,
-            .archive = past->archived && past->archive ? talloc_strdup(list, past->archive) : NULL,
+            .archive = past->archived && past->archive ? talloc_strdup(parent, past->archive) : NULL,
         };
-        for (uint32_t n = 0; n < past->count; n++)
-            out->done += past->of[n].has_outcome && past->of[n].outcome == QS_DONE;
-        if (!out->name || !out->mta || !out->queue_dir || !out->host || !out->words)
+        if (run.name && run.mta && run.queue_dir && run.host && run.words)
+            *out = run;
+        else
             status = qs_fail(err, QS_NOMEM, "out of memory");
     }
     talloc_free(scratch);
     return status;
 }
 
+static int is_run_entry(const struct dirent *entry)
+{
+    return is_run_name(entry->d_name);
+}
+
+static int by_name(const struct dirent **a, const struct dirent **b)
+{
+    return strcmp((*a)->d_name, (*b)->d_name);
+}
+
+enum qs_status qs_run_names(TALLOC_CTX *parent, const char *state_dir, char ***names, size_t *count, struct qs_error *err)
+{
+    struct dirent **list = NULL;
+    int found = scandir(state_dir, &list, is_run_entry, by_name);
+    if (found < 0 && errno != ENOENT)
+        return qs_fail_errno(err, errno, "%s", state_dir);
+    found = found < 0 ? 0 : found;
+    char **all = talloc_array(parent, char *, (unsigned)found + 1);
+    bool ok = all != NULL;
+    for (int i = 0; i < found; i++) {
+        ok = ok && (all[i] = talloc_strdup(all, list[i]->d_name)) != NULL;
+        free(list[i]);
+    }
+    free(list);
+    if (!ok) {
+        talloc_free(all);
+        return qs_fail(err, QS_NOMEM, "out of memory");
+    }
+    *names = all;
+    *count = (size_t)found;
+    return QS_OK;
+}
+
 enum qs_status qs_runs(TALLOC_CTX *parent, const char *state_dir, struct qs_run **list, size_t *count, struct qs_error *err)
 {
-    struct qs_run *runs = talloc_array(parent, struct qs_run, 0);
-    size_t found = 0;
-    DIR *dir = opendir(state_dir);
-    enum qs_status status = runs ? QS_OK : qs_fail(err, QS_NOMEM, "out of memory");
-    if (!dir && errno != ENOENT)
-        status = qs_fail_errno(err, errno, "%s", state_dir);
-    for (struct dirent *e; status == QS_OK && dir && (e = readdir(dir)) != NULL;) {
-        if (!is_run_name(e->d_name))
-            continue;
-        struct qs_run *grown = talloc_realloc(parent, runs, struct qs_run, (unsigned)found + 1);
-        if (!grown) {
-            status = qs_fail(err, QS_NOMEM, "out of memory");
-            break;
-        }
-        runs = grown;
-        enum qs_status one = describe(runs, state_dir, e->d_name, &runs[found], err);
+    char **names = NULL;
+    size_t name_count = 0, found = 0;
+    TALLOC_CTX *scratch = talloc_new(NULL);
+    enum qs_status status = qs_run_names(scratch, state_dir, &names, &name_count, err);
+    struct qs_run *runs = status == QS_OK ? talloc_array(parent, struct qs_run, (unsigned)name_count + 1) : NULL;
+    if (status == QS_OK && !runs)
+        status = qs_fail(err, QS_NOMEM, "out of memory");
+    if (status == QS_OK && err)
+        err->text[0] = '\0';
+    for (size_t i = 0; status == QS_OK && i < name_count; i++) {
+        struct qs_error why = {""};
+        enum qs_status one = qs_run_describe(runs, state_dir, names[i], &runs[found], &why);
         found += one == QS_OK;
         if (one == QS_NOMEM)
-            status = one;
+            status = qs_fail(err, one, "%s", why.text);
+        else if (one != QS_OK && one != QS_USAGE)       /* QS_USAGE: it died before it had a plan, and so did nothing */
+            (void)qs_fail(err, one, "%s", why.text);
     }
-    if (dir)
-        closedir(dir);
+    talloc_free(scratch);
     if (status != QS_OK) {
         talloc_free(runs);
         return status;
     }
-    if (found)
-        qsort(runs, found, sizeof *runs, by_run_name);
     *list = runs;
     *count = found;
     return QS_OK;

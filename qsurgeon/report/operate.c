@@ -271,8 +271,8 @@ enum qs_status qs_report_log_text(FILE *out, const struct qs_run *runs, size_t c
         qs_table_print(out, style, headings, sizeof headings / sizeof *headings, count, fill_run, &log);
     for (size_t i = 0; i < count; i++)
         if (!runs[i].finished && !runs[i].undone)
-            fprintf(out, "%s is unfinished: `qsurgeon resume %s` or `qsurgeon undo %s` settles it\n", runs[i].name, runs[i].name,
-                    runs[i].name);
+            fprintf(out, "%s is unfinished; to settle it:\n  %s resume %s\n  %s undo %s\n", runs[i].name, style->program,
+                    runs[i].name, style->program, runs[i].name);
     return qs_written(out, err);
 }
 

@@ -34,6 +34,8 @@ same "undo puts back what was there" "$(where "$queue" | sed 's/.* //' | sort)" 
 same "the other queue is as it was left" "$(where "$work/other")" "$held"
 expect 64 "there is nothing more to undo here" --queue "$queue" --state "$state" undo
 has "there is elsewhere" "$err" "on others there is"
+expect 0 "log in JSON" --state "$state" log --json
+has "log counts what was done" "$out" "\"state\":\"undone\""
 expect 0 "undo of the other" --queue "$work/other" --state "$state" undo
 same "the other queue is as it was" "$(where "$work/other")" "$other_before"
 expect 64 "there is nothing more to undo" --queue "$work/other" --state "$state" undo

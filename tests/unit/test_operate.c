@@ -304,6 +304,60 @@ static void test_plan(void **state)
     talloc_free_children(root);
 }
 
+static uint32_t done_in(const struct qs_past *past)
+{
+    uint32_t done = 0;
+    for (uint32_t n = 0; n < past->count; n++)
+        done += past->of[n].has_outcome && past->of[n].outcome == QS_DONE;
+    return done;
+}
+
+/* A list of runs reads less of a journal, and says the same. */
+static void skim_agrees(uint32_t count)
+{
+    struct qs_past *past = NULL, *skimmed = NULL;
+    uint32_t done = UINT32_MAX;
+    assert_int_equal(qs_journal_read(root, place, count, &past, &err), QS_OK);
+    assert_int_equal(qs_journal_skim(root, place, count, &skimmed, &done, &err), QS_OK);
+    assert_int_equal(done, done_in(past));
+    assert_true(skimmed->archived == past->archived && skimmed->unlinked == past->unlinked && skimmed->undoing == past->undoing &&
+                skimmed->undone == past->undone && skimmed->end == past->end && !skimmed->archive == !past->archive);
+    if (past->archive)
+        assert_string_equal(skimmed->archive, past->archive);
+    talloc_free(past);
+    talloc_free(skimmed);
+}
+
+static void test_skim(void **state)
+{
+    (void)state;
+    struct qs_journal *journal = NULL;
+    const struct qs_move move = {.kind = QS_STEP_MOVE, .from = "active/A", .to = "hold/A"};
+    (void)unlink(in_place("journal.jsonl"));                    /* another test's */
+    skim_agrees(3);                                             /* none yet */
+    assert_int_equal(qs_journal_open(root, place, &journal, &err), QS_OK);
+    for (uint32_t n = 0; n < 3; n++)
+        assert_int_equal(qs_journal_moves(journal, n, &move, 1, &err), QS_OK);
+    assert_int_equal(qs_journal_outcome(journal, 0, false, QS_DONE, "", &err), QS_OK);
+    assert_int_equal(qs_journal_outcome(journal, 1, false, QS_LEFT_BUSY, "\"outcome\":\"done\"", &err), QS_OK);
+    assert_int_equal(qs_journal_outcome(journal, 2, false, QS_DONE, "", &err), QS_OK);
+    assert_int_equal(qs_journal_moves(journal, 2, &move, 1, &err), QS_OK);       /* taken up again */
+    assert_int_equal(qs_journal_archive(journal, "/a b", &err), QS_OK);
+    assert_int_equal(qs_journal_mark(journal, "archived", &err), QS_OK);
+    assert_int_equal(qs_journal_mark(journal, "end", &err), QS_OK);
+    assert_int_equal(qs_journal_mark(journal, "undoing", &err), QS_OK);
+    assert_int_equal(qs_journal_outcome(journal, 1, true, QS_DONE, "", &err), QS_OK);
+    assert_int_equal(qs_journal_mark(journal, "undone", &err), QS_OK);
+    talloc_free(journal);
+    size_t size = 0;
+    char *data = get(in_place("journal.jsonl"), &size);
+    for (size_t cut = 0; cut <= size; cut++) {
+        put(in_place("journal.jsonl"), data, cut);
+        skim_agrees(3);
+    }
+    talloc_free_children(root);
+}
+
 static void test_journal(void **state)
 {
     (void)state;
@@ -497,7 +551,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_fsops), cmocka_unit_test(test_new_file), cmocka_unit_test(test_perform),
         cmocka_unit_test(test_many_directories), cmocka_unit_test(test_bring),
-        cmocka_unit_test(test_plan), cmocka_unit_test(test_journal),
+        cmocka_unit_test(test_plan), cmocka_unit_test(test_journal), cmocka_unit_test(test_skim),
         cmocka_unit_test(test_moving_mail),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
