@@ -162,6 +162,40 @@ static bool untouched(struct run *run, const struct qs_plan_item *item, const st
            (int64_t)st->st_ctim.tv_sec * 1000000000 + st->st_ctim.tv_nsec == item->changed;
 }
 
+/* The messages of a batch, looked at by several threads before they are described one after the other. */
+struct look {
+    bool untouched;
+    struct stat st;
+};
+struct looking {
+    struct run *run;
+    const uint32_t *numbers;
+    struct look *of;
+};
+
+static void look_part(void *data, unsigned thread, uint32_t begin, uint32_t end)
+{
+    const struct looking *l = data;
+    (void)thread;
+    for (uint32_t i = begin; i < end; i++) {
+        const struct qs_plan_item *item = &l->run->plan->items[l->numbers[i]];
+        const struct qs_entry e = {item->id, item->dir, item->kind, item->inode};
+        l->of[i].untouched = item->placed && qs_run_needs_work(l->run, l->numbers[i]) && untouched(l->run, item, &e, &l->of[i].st);
+    }
+}
+
+/* NULL: out of memory, or each message has to be read anyway. */
+static struct look *look_ahead(struct run *run, TALLOC_CTX *batch, const uint32_t *numbers, uint32_t count)
+{
+    enum { GRAIN = 256 };
+    if (!(run->format->moves_only & 1u << run->plan->action))
+        return NULL;
+    struct looking l = {run, numbers, talloc_zero_array(batch, struct look, count)};
+    if (l.of)
+        qs_parallel(0, count, GRAIN, look_part, &l);
+    return l.of;
+}
+
 static enum qs_status find_entry(struct run *run, const struct qs_plan_item *item, struct qs_entry *e, struct qs_error *err)
 {
     enum qs_status status = run->entry_of ? QS_OK : list_entries(run, err);
@@ -192,7 +226,8 @@ static enum qs_status read_and_compare(struct run *run, const struct qs_plan_ite
     return status;
 }
 
-static enum qs_status describe(struct run *run, TALLOC_CTX *batch, uint32_t n, struct prepared *out, struct qs_error *err)
+static enum qs_status describe(struct run *run, TALLOC_CTX *batch, uint32_t n, const struct look *look, struct prepared *out,
+                               struct qs_error *err)
 {
     const struct qs_plan *plan = run->plan;
     const struct qs_plan_item *item = &plan->items[n];
@@ -204,8 +239,9 @@ static enum qs_status describe(struct run *run, TALLOC_CTX *batch, uint32_t n, s
     struct qs_envelope envelope = {0};
     struct stat message;
     enum qs_status status = QS_OK;
-    bool moves_only = run->format->moves_only & 1u << plan->action;
-    if (!moves_only || !item->placed || !untouched(run, item, &e, &message))
+    if (look && look->untouched)
+        message = look->st;
+    else
         status = read_and_compare(run, item, &e, &envelope, &message, err);
     if (status != QS_OK)
         return status;
@@ -402,10 +438,12 @@ static enum qs_status perform_list(struct run *run, const uint32_t *numbers, uin
     for (uint32_t i = 0; status == QS_OK && i < total;) {
         TALLOC_CTX *batch = talloc_new(NULL);
         struct prepared *list = talloc_array(batch, struct prepared, batch_size);
+        const uint32_t first = i, seen = total - i < stretch ? total - i : stretch;
+        const struct look *look = run->result->stopped ? NULL : look_ahead(run, batch, numbers + i, seen);
         uint32_t count = 0, moved = 0;
         if (!list)
             status = qs_fail(err, QS_NOMEM, "out of memory");
-        for (; status == QS_OK && i < total && count < stretch; i++) {
+        for (; status == QS_OK && i < total && i - first < seen; i++) {
             uint32_t n = numbers[i];
             struct qs_error why = {""};
             if (!qs_run_needs_work(run, n))
@@ -414,7 +452,7 @@ static enum qs_status perform_list(struct run *run, const uint32_t *numbers, uin
                 status = qs_run_note(run, n, QS_NOT_REACHED, "", err);
                 continue;
             }
-            enum qs_status described = describe(run, batch, n, &list[count], &why);
+            enum qs_status described = describe(run, batch, n, look ? &look[i - first] : NULL, &list[count], &why);
             if (described == QS_OK) {
                 status = qs_journal_moves(run->journal, n, list[count].moves, list[count].count, err);
                 count++;
