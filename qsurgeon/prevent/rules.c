@@ -240,7 +240,8 @@ static void mx_sendmail(struct work *w)
         return;
     struct qs_rule *domains = new_rule(w, "domains", "sendmail");
     char *lines = NULL;
-    domains->why = "Refuses the domains that were found, by name, wherever their MX points tomorrow.";
+    domains->why = "Refuses the domains that were found, by name, wherever their MX points tomorrow; "
+                   "mail to them where sendmail.mc has FEATURE(`blacklist_recipients').";
     domains->file = in_directory(w, "access");
     for (size_t d = 0; d < w->bad_count && d < DOMAINS_WRITTEN; d++)
         add(w, &lines, "From:%s\tERROR:5.1.8:550 5.1.8 Mail for that domain comes back to us\n"

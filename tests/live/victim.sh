@@ -102,13 +102,15 @@ check "sendmail: bounces to the victim are queued" wait_for $spams --mx loopback
 end_it
 answers "before the rules a new one is taken" '250 *' later@victim.example never@site.example
 "$lab/mta-sendmail" "$work/sm" "$port" stop
-# the lines for sendmail.mc as they were printed, in an instance made anew, and the mailertable as a text map
+# the lines for sendmail.mc as they were printed, in an instance made anew, and in one more the two tables without them
 python3 - "$work" <<'PYTHON'
 import json
 import sys
 rules = {r["rule"]: r["content"] for r in map(json.loads, open(sys.argv[1] + "/rules"))}
 assert set(rules) == {"sender-mx", "domains", "mailertable"}, rules.keys()
 open(sys.argv[1] + "/mc", "w").write(rules["sender-mx"])
+open(sys.argv[1] + "/access", "w").write(rules["domains"])
+open(sys.argv[1] + "/mailertable", "w").write(rules["mailertable"])
 PYTHON
 port=$(free_port)
 at_end="$lab/mta-sendmail $work/sm2 $port stop; $at_end"
@@ -116,3 +118,27 @@ at_end="$lab/mta-sendmail $work/sm2 $port stop; $at_end"
 answers "the next one is refused at the door by badmx" '550 5.1.2 *' later@victim.example never@site.example
 answers "other mail is taken" '250 *' ann@elsewhere.example friend@site.example
 answers "and notices" '250 *' '' ann@site.example
+"$lab/mta-sendmail" "$work/sm2" "$port" stop
+
+cat > "$work/mc" <<'TEXT'
+FEATURE(`access_db', `hash -T<TMPF> /access')dnl
+FEATURE(`blacklist_recipients')dnl
+FEATURE(`mailertable', `hash -o /mailertable')dnl
+TEXT
+table() { # table NAME: as makemap makes it
+    LD_LIBRARY_PATH="$root/lib" "$(find "$root" -path '*libexec*' -name makemap -type f | head -n 1)" -C /dev/null \
+        hash "$work/sm3/root/$1" < "$work/$1" 2> "$work/why" || cat "$work/why"
+}
+port=$(free_port)
+at_end="$lab/mta-sendmail $work/sm3 $port stop; $at_end"
+"$lab/mta-sendmail" "$work/sm3" "$port" start --root "$root" --relay "$sink" --mc "$work/mc"
+table access
+answers "the access map refuses the victim's name" '550 5.1.8 *comes back to us*' later@victim.example never@site.example
+answers "and mail to it" '550 5.4.6 *comes back to us*' ann@elsewhere.example boss@victim.example
+answers "and takes other mail" '250 *' ann@elsewhere.example friend@site.example
+table mailertable
+route() { echo "3,0 $1" | "$lab/mta-sendmail" "$work/sm3" "$port" run -bt > "$work/route" 2>&1 || true; }
+route boss@victim.example
+check "sendmail: the mailertable ends what is made here" grep -q 'error .* 5 *\. 4 *\. 6 .*550 Mail for that domain' "$work/route"
+route ann@elsewhere.example
+check "sendmail: and leaves others" grep -q 'returns: $# relay ' "$work/route"
