@@ -29,20 +29,18 @@ static void add(struct qs_sum *sum, const struct qs_message *m)
         sum->oldest = m->arrival;
 }
 
-/* Distinct symbols: a symbol is new when its stamp is not that of the current group. */
-struct stamps {
-    uint32_t *sender, *client, *recipient;
-};
+/* Distinct symbols: the stamp of each tells the last group that had it, and in which roles. */
+enum role { SENDER = 1, CLIENT = 2, RECIPIENT = 4, ROLES = 8 };
 
-static bool fresh(uint32_t *stamp, qs_sym sym, uint32_t now)
+static bool fresh(uint32_t *stamp, qs_sym sym, uint32_t group, enum role role)
 {
-    bool is = stamp[sym] != now;
-    stamp[sym] = now;
-    return is;
+    uint32_t was = stamp[sym] / ROLES == group ? stamp[sym] : group * ROLES;
+    stamp[sym] = was | role;
+    return !(was & role);
 }
 
 static void sum_group(const struct qs_view *view, const uint8_t *selected, uint32_t g,
-                      const struct stamps *stamps, struct qs_group_sum *out)
+                      uint32_t *stamp, struct qs_group_sum *out)
 {
     const struct qs_group *group = &view->judgement->group[g];
     *out = (struct qs_group_sum){.group = g, .oldest = INT64_MAX, .newest = INT64_MIN};
@@ -55,10 +53,10 @@ static void sum_group(const struct qs_view *view, const uint8_t *selected, uint3
         out->bytes += m->size;
         out->oldest = m->arrival < out->oldest ? m->arrival : out->oldest;
         out->newest = m->arrival > out->newest ? m->arrival : out->newest;
-        out->senders += fresh(stamps->sender, m->sender, g + 1);
-        out->clients += m->client_address && fresh(stamps->client, m->client_address, g + 1);
+        out->senders += fresh(stamp, m->sender, g + 1, SENDER);
+        out->clients += m->client_address && fresh(stamp, m->client_address, g + 1, CLIENT);
         for (uint32_t r = 0; r < m->recipient_count; r++)
-            out->recipients += fresh(stamps->recipient, m->recipients[r].address, g + 1);
+            out->recipients += fresh(stamp, m->recipients[r].address, g + 1, RECIPIENT);
     }
 }
 
@@ -75,12 +73,11 @@ static bool sum_groups(TALLOC_CTX *parent, const struct qs_view *view, const uin
 {
     const struct qs_judgement *judgement = view->judgement;
     size_t slots = qs_intern_slots(view->scan->strings);
-    uint32_t *stamp = talloc_zero_size(NULL, 3 * slots * sizeof *stamp);
+    uint32_t *stamp = talloc_zero_size(NULL, slots * sizeof *stamp);
     out->group = talloc_array(parent, struct qs_group_sum, judgement->group_count);
     bool ok = stamp && out->group;
-    struct stamps stamps = {stamp, stamp + slots, stamp + 2 * slots};
     for (uint32_t g = 0; ok && g < judgement->group_count; g++) {
-        sum_group(view, selected, g, &stamps, &out->group[out->group_count]);
+        sum_group(view, selected, g, stamp, &out->group[out->group_count]);
         out->group_count += out->group[out->group_count].messages > 0;
     }
     if (ok && out->group_count > 1)
