@@ -27,18 +27,23 @@ struct qs_recipient {
     uint8_t notify;                 /* DSN NOTIFY bits */
 };
 
+/* A Received field: who took the message over from whom. */
+struct qs_hop {
+    qs_sym by;                      /* the host that did */
+    qs_sym client;                  /* client address, or 0 */
+    qs_sym name;                    /* and its name as that host looked it up, or 0 */
+};
+
 /* What a notice carries back: the message that caused it, or its header. */
 struct qs_returned {
     struct qs_fingerprint print;
     uint32_t url[QS_URLS_KEPT];     /* as in struct qs_message */
     uint64_t message_id;            /* hash; 0: none */
     qs_sym from, subject;           /* From address; decoded subject */
-    qs_sym by[QS_BY_KEPT];          /* hosts that took it over, by its Received fields, newest first; of more than
-                                       fit, the newest QS_BY_NEWEST and the oldest */
-    qs_sym client[QS_BY_KEPT];      /* client address in the same field, or 0 */
-    qs_sym name[QS_BY_KEPT];        /* and its name as that host looked it up, or 0 */
     uint32_t traits;
     uint32_t structure;
+    uint32_t hops;
+    struct qs_hop hop[];            /* newest first; of more than QS_BY_KEPT, the newest QS_BY_NEWEST and the oldest */
 };
 
 /* One message. Strings are symbols of the scan's table; 0 is the empty string. */
@@ -169,7 +174,7 @@ enum qs_status qs_scan_add_saved(struct qs_scan *scan, const char *name, uint16_
  * long as the scan. NULL: out of memory. */
 struct qs_message *qs_scan_append(struct qs_scan *scan, uint32_t more);
 struct qs_recipient *qs_scan_recipients(struct qs_scan *scan, size_t count);
-struct qs_returned *qs_scan_returned(struct qs_scan *scan);
+struct qs_returned *qs_scan_returned(struct qs_scan *scan, unsigned hops);
 const char *qs_scan_strdup(struct qs_scan *scan, struct qs_span text);
 
 /* Re-opens message `m` and reads it with `reader`: the driver's read and content in one call, for show and --like.

@@ -12,9 +12,10 @@
 #include <string.h>
 
 #include "judge.h"
+#include "qsurgeon/parallel.h"
 
 enum {
-    SAMPLE = 1024, ROUNDS = 8,
+    SAMPLE = 1024, ROUNDS = 8, GRAIN = 512,
     PROTOTYPES = 16,                /* members that stand for a part */
     SCREEN = 4,                     /* of those that are compared first */
     HOSTS = 8,                      /* link hosts kept of a part */
@@ -316,6 +317,21 @@ static void take_in(const struct finder *f, struct point *p, uint32_t first)
     }
 }
 
+struct newcomers {
+    const struct finder *finder;
+    struct point *point;
+    uint32_t first;                 /* of the parts to look at */
+};
+
+static void take_some_in(void *data, unsigned thread, uint32_t begin, uint32_t end)
+{
+    const struct newcomers *n = data;
+    (void)thread;
+    for (uint32_t i = begin; i < end; i++)
+        if (n->point[i].part == QS_NONE)
+            take_in(n->finder, &n->point[i], n->first);
+}
+
 static bool run_rounds(struct finder *f, TALLOC_CTX *scratch)
 {
     enum { ROOM = SAMPLE + SAMPLE / 2 };
@@ -335,9 +351,8 @@ static bool run_rounds(struct finder *f, TALLOC_CTX *scratch)
             return false;
         if (f->parts == first)
             return true;
-        for (uint32_t i = 0; i < f->count; i++)
-            if (f->point[i].part == QS_NONE)
-                take_in(f, &f->point[i], first);
+        struct newcomers newcomers = {f, f->point, first};
+        qs_parallel(f->scan->options.threads, f->count, GRAIN, take_some_in, &newcomers);
     }
     return true;
 }

@@ -70,7 +70,7 @@ static bool grow(struct qs_census *c)
 static uint32_t count_one(struct qs_census *c, enum kind kind, uint64_t value)
 {
     uint64_t key = qs_mix64(value) * KINDS + (uint64_t)kind;
-    if (c->used >= c->mask / 2 && !grow(c))
+    if (c->used >= c->mask / 4 * 3 && !grow(c))
         return 0;
     struct entry *e = find(c, key);
     if (e->stamp != c->stamp) {
@@ -153,9 +153,8 @@ static bool links_home(const struct qs_work *work, const struct qs_message *m)
     return false;
 }
 
-static bool count_values(const struct qs_work *work, uint32_t at, struct qs_crowd *out)
+static bool count_values(const struct qs_work *work, struct qs_census *c, uint32_t at, struct qs_crowd *out)
 {
-    struct qs_census *c = work->census;
     const struct qs_message *m = &work->scan->messages[at];
     const struct qs_fact *f = &work->fact[at];
     bool ok = count_distinct(c, SENDER, m->sender, &out->senders) &&
@@ -236,9 +235,9 @@ static double mean_likeness(const struct qs_work *work, const uint32_t *member, 
     return pairs ? (double)sum / (double)(pairs * QS_SKETCH_BINS) : 1;
 }
 
-bool qs_measure(const struct qs_work *work, const uint32_t *member, uint32_t count, struct qs_crowd *out)
+bool qs_measure(const struct qs_work *work, struct qs_census *c, const uint32_t *member, uint32_t count,
+                struct qs_crowd *out)
 {
-    struct qs_census *c = work->census;
     *out = (struct qs_crowd){.count = count, .oldest = INT64_MAX, .newest = INT64_MIN};
     c->stamp++;
     c->used = 0;
@@ -249,7 +248,7 @@ bool qs_measure(const struct qs_work *work, const uint32_t *member, uint32_t cou
     for (uint32_t i = 0; i < count; i++) {
         const struct qs_message *m = &work->scan->messages[member[i]];
         count_bits(m, &work->fact[member[i]], out);
-        if (!count_values(work, member[i], out))
+        if (!count_values(work, c, member[i], out))
             return false;
         out->bytes += m->size;
         out->oldest = m->arrival < out->oldest ? m->arrival : out->oldest;

@@ -7,6 +7,7 @@
 #include "judge.h"
 #include "qsurgeon/dns.h"
 #include "qsurgeon/fingerprint.h"
+#include "qsurgeon/parallel.h"
 
 enum { RECIPIENTS_LOOKED_AT = 64, SUBJECT_LOOKED_AT = 300 };
 
@@ -133,8 +134,8 @@ static bool is_own_client(const struct qs_known *known, const struct qs_scan *sc
 /* The newest of its hops that was ours, or QS_BY_KEPT. */
 static unsigned own_hop(const struct qs_known *known, const struct qs_scan *scan, const struct qs_returned *r)
 {
-    for (unsigned k = 0; k < QS_BY_KEPT && r->by[k]; k++)
-        if (qs_is_own_host(known, qs_sym_span(scan->strings, r->by[k])))
+    for (unsigned k = 0; k < r->hops; k++)
+        if (qs_is_own_host(known, qs_sym_span(scan->strings, r->hop[k].by)))
             return k;
     return QS_BY_KEPT;
 }
@@ -142,8 +143,8 @@ static unsigned own_hop(const struct qs_known *known, const struct qs_scan *scan
 /* The newest hop that tells a client's address, or QS_BY_KEPT. */
 static unsigned first_hop(const struct qs_known *known, const struct qs_scan *scan, const struct qs_returned *r)
 {
-    for (unsigned k = 0; k < QS_BY_KEPT && r->by[k]; k++)
-        if (r->client[k] && !is_own_client(known, scan, r->client[k]))
+    for (unsigned k = 0; k < r->hops; k++)
+        if (r->hop[k].client && !is_own_client(known, scan, r->hop[k].client))
             return k;
     return QS_BY_KEPT;
 }
@@ -166,9 +167,9 @@ static bool learn_outside(struct qs_known *known, const struct qs_scan *scan)
     for (uint32_t i = 0; ok && i < scan->count; i++) {
         const struct qs_returned *r = scan->messages[i].returned;
         unsigned own = r ? own_hop(known, scan, r) : QS_BY_KEPT;
-        if (own == QS_BY_KEPT || own == 0 || !r->client[own - 1])
+        if (own == QS_BY_KEPT || own == 0 || !r->hop[own - 1].client)
             continue;
-        uint32_t *count = qs_table_at(seen, r->client[own - 1], 0);
+        uint32_t *count = qs_table_at(seen, r->hop[own - 1].client, 0);
         ok = count != NULL;
         if (ok) {
             (*count)++;
@@ -209,15 +210,15 @@ static void trace(const struct qs_known *known, const struct qs_scan *scan, cons
 {
     const struct qs_returned *r = m->returned;
     f->origin = 0;
-    if (!r->by[0])
+    if (!r->hops)
         return;
     f->bits |= QS_F_RETURNS;
     unsigned own = own_hop(known, scan, r), hop = own < QS_BY_KEPT ? own : first_hop(known, scan, r);
-    qs_sym next = own > 0 && own < QS_BY_KEPT ? r->client[own - 1] : 0;
+    qs_sym next = own > 0 && own < QS_BY_KEPT ? r->hop[own - 1].client : 0;
     bool forged = next && !qs_table_get(known->outside, next, 0) && !is_own_client(known, scan, next);
-    bool inside = own < QS_BY_KEPT && !forged && (!r->client[own] || is_own_client(known, scan, r->client[own]));
-    struct qs_span name = hop < QS_BY_KEPT ? qs_sym_span(scan->strings, r->name[hop]) : (struct qs_span){NULL, 0};
-    bool proper = hop < QS_BY_KEPT && is_proper_name(name, qs_sym_str(scan->strings, r->client[hop]));
+    bool inside = own < QS_BY_KEPT && !forged && (!r->hop[own].client || is_own_client(known, scan, r->hop[own].client));
+    struct qs_span name = hop < QS_BY_KEPT ? qs_sym_span(scan->strings, r->hop[hop].name) : (struct qs_span){NULL, 0};
+    bool proper = hop < QS_BY_KEPT && is_proper_name(name, qs_sym_str(scan->strings, r->hop[hop].client));
     if (forged)
         f->bits |= QS_F_FALSE_TRACE;
     else if (own < QS_BY_KEPT)
@@ -226,7 +227,7 @@ static void trace(const struct qs_known *known, const struct qs_scan *scan, cons
         f->bits |= QS_F_FROM_US;
         return;
     }
-    f->origin = hop < QS_BY_KEPT ? r->client[hop] : 0;
+    f->origin = hop < QS_BY_KEPT ? r->hop[hop].client : 0;
     if (hop < QS_BY_KEPT && !proper && !known->names_missing)
         f->bits |= QS_F_RETURNS_DUBIOUS;
     if (f->bits & QS_F_PASSED && proper &&
@@ -459,21 +460,44 @@ static bool vouch_threads(const struct qs_scan *scan, struct qs_fact *fact)
     return ok;
 }
 
+struct all {
+    const struct qs_known *known;
+    const struct qs_scan *scan;
+    struct qs_fact *fact;
+};
+
+static void fill_some(void *data, unsigned thread, uint32_t begin, uint32_t end)
+{
+    const struct all *a = data;
+    (void)thread;
+    for (uint32_t i = begin; i < end; i++)
+        fill(a->known, a->scan, &a->scan->messages[i], &a->fact[i]);
+}
+
+static void trace_some(void *data, unsigned thread, uint32_t begin, uint32_t end)
+{
+    const struct all *a = data;
+    (void)thread;
+    for (uint32_t i = begin; i < end; i++)
+        if ((a->fact[i].bits & QS_F_NOTICE) && a->scan->messages[i].returned)
+            trace(a->known, a->scan, &a->scan->messages[i], &a->fact[i]);
+}
+
 struct qs_fact *qs_make_facts(TALLOC_CTX *parent, const struct qs_scan *scan, struct qs_known *known)
 {
+    enum { GRAIN = 1024 };
     struct qs_fact *fact = talloc_array(parent, struct qs_fact, scan->count ? scan->count : 1);
+    struct all all = {known, scan, fact};
     if (!fact)
         return NULL;
-    for (uint32_t i = 0; i < scan->count; i++)
-        fill(known, scan, &scan->messages[i], &fact[i]);
+    qs_parallel(scan->options.threads, scan->count, GRAIN, fill_some, &all);
     bool ok = resolve_doubtful(scan, fact) && vouch_sources(scan, fact) && find_steady(scan, fact) &&
               vouch_threads(scan, fact) && learn_outside(known, scan);
     ok = ok && qs_mark_given(scan, known, fact);
-    for (uint32_t i = 0; ok && i < scan->count; i++)
-        if ((fact[i].bits & QS_F_NOTICE) && scan->messages[i].returned)
-            trace(known, scan, &scan->messages[i], &fact[i]);
-    if (ok)
+    if (ok) {
+        qs_parallel(scan->options.threads, scan->count, GRAIN, trace_some, &all);
         return fact;
+    }
     talloc_free(fact);
     return NULL;
 }

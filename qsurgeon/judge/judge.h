@@ -239,7 +239,7 @@ struct qs_work {                    /* everything known when judging */
     struct qs_notices *notices;
     uint8_t *bad;                   /* of each campaign: convicted */
     struct qs_bounced *bounced;     /* of each campaign */
-    struct qs_census *census;       /* counters that are used again and again */
+    struct qs_census **census;      /* of each thread: counters that are used again and again */
     uint32_t usual_volume;          /* messages of a usual user or script of ours */
     uint32_t *account;              /* of each message: the convicted account that sent it, or QS_NONE */
     uint32_t *vouched_orgs;         /* of each text cluster: sender organisations that are vouched for */
@@ -248,7 +248,9 @@ struct qs_work {                    /* everything known when judging */
 
 struct qs_census;
 struct qs_census *qs_census_new(TALLOC_CTX *parent);
-bool qs_measure(const struct qs_work *work, const uint32_t *member, uint32_t count, struct qs_crowd *out);
+/* False: out of memory. */
+bool qs_measure(const struct qs_work *work, struct qs_census *census, const uint32_t *member, uint32_t count,
+                struct qs_crowd *out);
 
 /* --- cause.c: words for a verdict ------------------------------------------------------------------------------------ */
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "judge.h"
+#include "qsurgeon/parallel.h"
 
 enum {
     LEAST = 24,                     /* messages of a campaign that has a profile */
@@ -101,22 +102,36 @@ static void profile_one(struct qs_campaigns *campaigns, const struct qs_scan *sc
     }
 }
 
+struct large {                      /* campaigns that are to have a profile */
+    struct qs_campaigns *campaigns;
+    const struct qs_scan *scan;
+    const struct qs_fact *fact;
+    const uint32_t *start, *member;
+    struct tally *tally;            /* of each thread */
+};
+
+static void profile_some(void *data, unsigned thread, uint32_t begin, uint32_t end)
+{
+    const struct large *l = data;
+    for (uint32_t c = begin; c < end; c++)
+        if (l->campaigns->profile_of[c] != QS_NONE)
+            profile_one(l->campaigns, l->scan, l->fact, l->member + l->start[c], l->start[c + 1] - l->start[c],
+                        &l->tally[thread], &l->campaigns->profile[l->campaigns->profile_of[c]]);
+}
+
 bool qs_make_profiles(struct qs_campaigns *campaigns, const struct qs_scan *scan, const struct qs_fact *fact)
 {
     TALLOC_CTX *scratch = talloc_new(NULL);
-    struct tally *tally = talloc(scratch, struct tally);
+    struct tally *tally = talloc_array(scratch, struct tally, qs_thread_count(scan->options.threads));
     uint32_t *start, *member, large = 0;
     bool ok = tally && (campaigns->profile_of = talloc_array(campaigns, uint32_t, campaigns->count + 1)) &&
               qs_sort_by(scratch, campaigns->of, scan->count, campaigns->count, &start, &member);
     for (uint32_t c = 0; ok && c < campaigns->count; c++)
         campaigns->profile_of[c] = start[c + 1] - start[c] >= LEAST ? large++ : QS_NONE;
     ok = ok && (campaigns->profile = talloc_array(campaigns, struct qs_profile, large + 1));
-    for (uint32_t c = 0; ok && c < campaigns->count; c++) {
-        if (campaigns->profile_of[c] == QS_NONE)
-            continue;
-        profile_one(campaigns, scan, fact, member + start[c], start[c + 1] - start[c], tally,
-                    &campaigns->profile[campaigns->profile_of[c]]);
-    }
+    if (ok)
+        qs_parallel(scan->options.threads, campaigns->count, 1, profile_some,
+                    &(struct large){campaigns, scan, fact, start, member, tally});
     talloc_free(scratch);
     return ok;
 }

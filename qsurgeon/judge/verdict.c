@@ -20,11 +20,13 @@
  * nobody: a vouched sender needs a client whose name, looked up by the MTA, belongs to the sender's organisation, or the
  * network from which that organisation sends under its own name, or a conversation whose other half is in the queue. */
 #include <math.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "judge.h"
+#include "qsurgeon/parallel.h"
 
 static const double guilty = 3.5, legit = 0;
 static const double family_counts = 0.7;        /* weight from which a family is one of the two */
@@ -143,7 +145,7 @@ static bool judge_campaigns(struct qs_work *w)
         uint32_t count = choose_members(w, member + start[c], start[c + 1] - start[c], chosen);
         if (count < 2 && (!count || !w->bounced[c].count))
             continue;
-        ok = qs_measure(w, chosen, count, &crowd);
+        ok = qs_measure(w, w->census[0], chosen, count, &crowd);
         if (ok) {
             add_bounced(w, c, &crowd);
             qs_weigh_crowd(w, &crowd, &sum);
@@ -215,7 +217,7 @@ static bool judge_accounts(struct qs_work *w)
         uint32_t count = start[a + 1] - start[a];
         struct qs_crowd crowd = {0};
         struct qs_sum sum = {0};
-        ok = count < MESSAGES || qs_measure(w, member + start[a], count, &crowd);
+        ok = count < MESSAGES || qs_measure(w, w->census[0], member + start[a], count, &crowd);
         if (ok && crowd.origin_nets >= NETWORKS)
             qs_weigh_crowd(w, &crowd, &sum);
         for (uint32_t k = start[a]; ok && !convicts(&sum) && k < start[a + 1]; k++)
@@ -478,6 +480,37 @@ unsigned qs_marks_of(const struct qs_judgement *j, uint32_t message)
     return (bits & QS_F_BYPASS ? 1u << QS_MARK_BYPASS : 0) | (bits & QS_F_TO_HOST ? 1u << QS_MARK_HOST_NAME : 0);
 }
 
+/* What hangs on its members alone: may be done for several groups at once. */
+static bool measure_group(const struct qs_judgement *j, struct qs_census *census, uint32_t g)
+{
+    const struct qs_judge *p = j->work;
+    struct qs_group *group = &j->group[g];
+    const uint32_t *member = j->member + group->first;
+    if (!qs_measure(&p->work, census, member, group->count, &p->group[g].crowd))
+        return false;
+    group->sample = member[0];
+    for (uint32_t k = 1; k < group->count; k++)
+        if (is_before(p->work.scan, member[k], group->sample))
+            group->sample = member[k];
+    for (uint32_t k = 0; k < group->count; k++)
+        for (unsigned mark = 0; mark < QS_MARKS; mark++)
+            group->marked[mark] += qs_marks_of(j, member[k]) >> mark & 1;
+    return true;
+}
+
+struct measuring {
+    const struct qs_judgement *judgement;
+    atomic_bool failed;
+};
+
+static void measure_some(void *data, unsigned thread, uint32_t begin, uint32_t end)
+{
+    struct measuring *m = data;
+    for (uint32_t g = begin; g < end; g++)
+        if (!measure_group(m->judgement, m->judgement->work->work.census[thread], g))
+            atomic_store(&m->failed, true);
+}
+
 static bool describe_group(struct qs_judgement *j, uint32_t g)
 {
     struct qs_judge *p = j->work;
@@ -485,23 +518,14 @@ static bool describe_group(struct qs_judgement *j, uint32_t g)
     struct qs_crowd *c = &p->group[g].crowd;
     const uint32_t *member = j->member + group->first;
     bool notices = is_notice(&p->work, member[0]);
-    if (!qs_measure(&p->work, member, group->count, c))
-        return false;
     if (p->group[g].label % GROUP_KINDS == OF_CAMPAIGN)
         add_bounced(&p->work, p->group[g].label / GROUP_KINDS, c);
-    group->sample = member[0];
-    for (uint32_t k = 1; k < group->count; k++)
-        if (is_before(p->work.scan, member[k], group->sample))
-            group->sample = member[k];
     group->senders = c->senders;
     group->clients = c->clients;
     group->recipients = c->recipients;
     group->oldest = c->oldest;
     group->newest = c->newest;
     group->bytes = c->bytes;
-    for (uint32_t k = 0; k < group->count; k++)
-        for (unsigned mark = 0; mark < QS_MARKS; mark++)
-            group->marked[mark] += qs_marks_of(j, member[k]) >> mark & 1;
     weigh_group(&p->work, c, notices, &p->group[g].sum);
     group->score = (float)p->group[g].sum.score;
     group->verdict = (uint8_t)verdict_of(&p->group[g].sum, notices, false);
@@ -518,22 +542,28 @@ static bool make_groups(struct qs_judgement *j)
     for (uint32_t g = 0; g < j->group_count; g++) {
         j->group[g].first = start[g];
         j->group[g].count = start[g + 1] - start[g];
-        if (!describe_group(j, g))
-            return false;
     }
     talloc_free(start);
+    struct measuring measuring = {.judgement = j};
+    qs_parallel(j->work->work.scan->options.threads, j->group_count, 1, measure_some, &measuring);
+    if (atomic_load(&measuring.failed))
+        return false;
+    for (uint32_t g = 0; g < j->group_count; g++)
+        if (!describe_group(j, g))
+            return false;
     return part_names(j) && sort_groups(j);
 }
 
 /* --- messages -------------------------------------------------------------------------------------------------------- */
 
 /* The message's sum; with sum->parent set, in words. *crowd is its group's, or its own when it stands alone. */
-static bool weigh_one(const struct qs_judgement *j, uint32_t i, struct qs_sum *sum, struct qs_crowd *crowd)
+static bool weigh_one(const struct qs_judgement *j, struct qs_census *census, uint32_t i, struct qs_sum *sum,
+                      struct qs_crowd *crowd)
 {
     const struct qs_judge *p = j->work;
     uint32_t g = j->group_of[i];
     bool notice = is_notice(&p->work, i);
-    if (g == QS_NO_CLUSTER && !qs_measure(&p->work, &i, 1, crowd))
+    if (g == QS_NO_CLUSTER && !qs_measure(&p->work, census, &i, 1, crowd))
         return false;
     if (g == QS_NO_CLUSTER && in_bad_campaign(&p->work, i))
         add_bounced(&p->work, p->work.campaigns->of[i], crowd);
@@ -550,22 +580,49 @@ static bool weigh_one(const struct qs_judgement *j, uint32_t i, struct qs_sum *s
     return true;
 }
 
-static bool judge_messages(struct qs_judgement *j)
+static void judge_some(void *data, unsigned thread, uint32_t begin, uint32_t end)
 {
+    struct measuring *m = data;
+    const struct qs_judgement *j = m->judgement;
     const struct qs_work *w = &j->work->work;
     struct qs_crowd crowd;
-    for (uint32_t i = 0; i < w->scan->count; i++) {
+    for (uint32_t i = begin; i < end; i++) {
         struct qs_sum sum = {0};
-        if (!weigh_one(j, i, &sum, &crowd))
-            return false;
+        if (!weigh_one(j, w->census[thread], i, &sum, &crowd)) {
+            atomic_store(&m->failed, true);
+            return;
+        }
         bool alone = j->group_of[i] == QS_NO_CLUSTER && !in_bad_campaign(w, i) &&
                      !(w->fact[i].bits & (QS_F_RETURNS_STORM | QS_F_HONEYPOT | QS_F_LIKE_BAD));
         enum qs_verdict v = verdict_of(&sum, is_notice(w, i), alone);
         j->of[i] = (struct qs_finding){(uint8_t)v, (uint8_t)qs_cause_of(w, &crowd, i, v), (float)sum.score};
-        j->total[v]++;
-        j->bytes[v] += w->scan->messages[i].size;
     }
-    return true;
+}
+
+static bool judge_messages(struct qs_judgement *j)
+{
+    enum { GRAIN = 1024 };
+    const struct qs_scan *scan = j->work->work.scan;
+    struct measuring measuring = {.judgement = j};
+    qs_parallel(scan->options.threads, scan->count, GRAIN, judge_some, &measuring);
+    for (uint32_t i = 0; i < scan->count; i++) {
+        j->total[j->of[i].verdict]++;
+        j->bytes[j->of[i].verdict] += scan->messages[i].size;
+    }
+    return !atomic_load(&measuring.failed);
+}
+
+/* Counters for each thread, small: those of before may have grown with the largest group. */
+static bool renew_census(struct qs_judge *p)
+{
+    struct qs_work *w = &p->work;
+    unsigned threads = qs_thread_count(w->scan->options.threads);
+    talloc_free(w->census);
+    w->census = talloc_array(p, struct qs_census *, threads);
+    for (unsigned t = 0; w->census && t < threads; t++)
+        if (!(w->census[t] = qs_census_new(w->census)))
+            return false;
+    return w->census != NULL;
 }
 
 static bool judge_all(struct qs_judgement *j, const struct qs_site *site)
@@ -573,7 +630,7 @@ static bool judge_all(struct qs_judgement *j, const struct qs_site *site)
     struct qs_judge *p = j->work;
     struct qs_work *w = &p->work;
     uint32_t n = w->scan->count ? w->scan->count : 1;
-    if (!(w->census = qs_census_new(p)) || !(w->known = qs_know_site(p, w->scan, site)))
+    if (!renew_census(p) || !(w->known = qs_know_site(p, w->scan, site)))
         return false;
     j->site = w->known->site;
     if (!(w->fact = qs_make_facts(p, w->scan, w->known)) ||
@@ -589,7 +646,7 @@ static bool judge_all(struct qs_judgement *j, const struct qs_site *site)
     qs_adopt_stragglers(w->campaigns, w->scan, w->fact, w->bad);
     return judge_accounts(w) && (w->notices = qs_join_notices(p, w->scan, w->fact, w->campaigns, w->bad)) &&
            (j->of = talloc_zero_array(j, struct qs_finding, n)) && (j->group_of = talloc_array(j, uint32_t, n)) &&
-           make_groups(j) && judge_messages(j);
+           make_groups(j) && renew_census(p) && judge_messages(j);
 }
 
 enum qs_status qs_judge(TALLOC_CTX *parent, const struct qs_scan *scan, const struct qs_clusters *clusters,
@@ -642,7 +699,7 @@ enum qs_status qs_explain_message(TALLOC_CTX *parent, const struct qs_judgement 
 {
     struct qs_crowd crowd;
     struct qs_sum sum = {.parent = talloc_new(NULL)};
-    bool ok = sum.parent && weigh_one(j, message, &sum, &crowd);
+    bool ok = sum.parent && weigh_one(j, j->work->work.census[0], message, &sum, &crowd);
     return hand_over(parent, &sum, ok, list, count, err);
 }
 

@@ -66,9 +66,9 @@ static enum end end_of(struct count *c, uint32_t message)
 static qs_sym client_name(const struct qs_message *m, const struct qs_finding *f)
 {
     if (m->returned && f->verdict == QS_BACKSCATTER)
-        for (unsigned k = 0; k < QS_BY_KEPT && m->returned->by[k]; k++)
-            if (m->returned->client[k])
-                return m->returned->name[k];
+        for (unsigned k = 0; k < m->returned->hops; k++)
+            if (m->returned->hop[k].client)
+                return m->returned->hop[k].name;
     return m->client_name;
 }
 

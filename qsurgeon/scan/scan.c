@@ -18,12 +18,13 @@
 #include <xxhash.h>
 
 #include "qsurgeon/arena.h"
+#include "qsurgeon/parallel.h"
 #include "qsurgeon/table.h"
 
-enum { BLOCK = 32, MAX_THREADS = 32, PROGRESS_MS = 50 };
+enum { BLOCK = 32, PROGRESS_MS = 50 };
 
 /* Text that is mostly the same as in the message before: looked up in the table of strings only when it is not. */
-enum remembered { LAST_QUEUE, LAST_PROTOCOL, LAST_REASON, LAST_BY, LAST_MAILER, REMEMBERED };
+enum remembered { LAST_QUEUE, LAST_PROTOCOL, LAST_REASON, LAST_BY, LAST_HOP, LAST_MAILER, REMEMBERED };
 
 struct last {
     char text[60];
@@ -357,33 +358,44 @@ static void keep_hops(struct qs_scan_lens *lens, const struct qs_mail *mail, str
         m->last_client = keep(scan, mail->received[i].address);
 }
 
+static struct qs_returned *new_returned(struct qs_arena *arena, unsigned hops)
+{
+    struct qs_returned *r = qs_arena_alloc(arena, sizeof *r + hops * sizeof *r->hop);
+    if (r)
+        r->hops = hops;
+    return r;
+}
+
 /* The message that a notice carries back. */
 static enum qs_status keep_returned(struct qs_scan_lens *lens, struct qs_span bytes, struct qs_message *m)
 {
     struct qs_scan *scan = lens->scan;
     struct qs_mail *mail = lens->returned;
-    struct qs_returned *r = qs_arena_alloc(lens->arena, sizeof *r);
+    struct qs_hop hop[QS_BY_KEPT];
+    unsigned hops = 0;
+    qs_mail_scan(lens->inner, bytes, false, false, mail);
+    for (unsigned i = 0; i < mail->received_count; i++) {
+        if (!mail->received[i].by.len)
+            continue;
+        if (hops == QS_BY_KEPT) {       /* the middle gives way: whoever sent it stands at the end */
+            hops--;
+            memmove(&hop[QS_BY_NEWEST], &hop[QS_BY_NEWEST + 1], (hops - QS_BY_NEWEST) * sizeof *hop);
+        }
+        hop[hops++] = (struct qs_hop){
+            .by = keep_again(lens, LAST_HOP, mail->received[i].by, true),
+            .client = keep(scan, mail->received[i].address),
+            .name = qs_intern_lower(scan->strings, mail->received[i].name),
+        };
+    }
+    struct qs_returned *r = new_returned(lens->arena, hops);
     if (!r)
         return QS_NOMEM;
-    qs_mail_scan(lens->inner, bytes, false, false, mail);
+    memcpy(r->hop, hop, hops * sizeof *hop);
     qs_fingerprint_text(lens->fingerprinter, mail->text, &r->print);
     keep_urls(mail, r->url);
     r->message_id = message_id_hash(mail->message_id, false);
     r->from = qs_intern_lower(scan->strings, mail->from_address);
     r->subject = keep(scan, mail->subject_text);
-    for (unsigned i = 0, kept = 0; i < mail->received_count; i++) {
-        if (!mail->received[i].by.len)
-            continue;
-        if (kept == QS_BY_KEPT) {       /* the middle gives way: whoever sent it stands at the end */
-            kept--;
-            memmove(&r->by[QS_BY_NEWEST], &r->by[QS_BY_NEWEST + 1], (kept - QS_BY_NEWEST) * sizeof *r->by);
-            memmove(&r->client[QS_BY_NEWEST], &r->client[QS_BY_NEWEST + 1], (kept - QS_BY_NEWEST) * sizeof *r->client);
-            memmove(&r->name[QS_BY_NEWEST], &r->name[QS_BY_NEWEST + 1], (kept - QS_BY_NEWEST) * sizeof *r->name);
-        }
-        r->by[kept] = qs_intern_lower(scan->strings, mail->received[i].by);
-        r->name[kept] = qs_intern_lower(scan->strings, mail->received[i].name);
-        r->client[kept++] = keep(scan, mail->received[i].address);
-    }
     r->traits = mail->traits;
     r->structure = fold(mail->structure);
     m->returned = r;
@@ -545,13 +557,7 @@ static void *worker(void *data)
 static enum qs_status make_lenses(struct qs_scan *scan)
 {
     struct qs_scan_work *work = scan->work;
-    unsigned threads = scan->options.threads;
-    if (!threads) {
-        long online = sysconf(_SC_NPROCESSORS_ONLN);
-        threads = online < 1 ? 1 : (unsigned)online;
-    }
-    if (threads > MAX_THREADS)
-        threads = MAX_THREADS;
+    unsigned threads = qs_thread_count(scan->options.threads);
     work->lens = talloc_zero_array(work, struct qs_scan_lens *, threads);
     if (!work->lens)
         return QS_NOMEM;
@@ -584,7 +590,7 @@ static bool wait_for_threads(struct qs_scan *scan, unsigned running, qs_scan_pro
     while (running > 0) {
         struct pollfd fd = {work->ended[0], POLLIN, 0};
         int ready = poll(&fd, 1, PROGRESS_MS);
-        char bytes[MAX_THREADS];
+        char bytes[QS_THREADS_MAX];
         ssize_t got = ready > 0 ? read(work->ended[0], bytes, sizeof bytes) : 0;
         if (got > 0)
             running -= got > (ssize_t)running ? running : (unsigned)got;
@@ -625,7 +631,7 @@ static void gather(struct qs_scan *scan, uint32_t filled)
 enum qs_status qs_scan_run(struct qs_scan *scan, qs_scan_progress progress, void *data, struct qs_error *err)
 {
     struct qs_scan_work *work = scan->work;
-    pthread_t thread[MAX_THREADS];
+    pthread_t thread[QS_THREADS_MAX];
     unsigned running = 0;
     talloc_free(work->ids);         /* all is listed */
     work->ids = NULL;
@@ -684,9 +690,9 @@ struct qs_recipient *qs_scan_recipients(struct qs_scan *scan, size_t count)
         ? NULL : qs_arena_alloc(scan->work->names, count * sizeof(struct qs_recipient));
 }
 
-struct qs_returned *qs_scan_returned(struct qs_scan *scan)
+struct qs_returned *qs_scan_returned(struct qs_scan *scan, unsigned hops)
 {
-    return qs_arena_alloc(scan->work->names, sizeof(struct qs_returned));
+    return new_returned(scan->work->names, hops);
 }
 
 const char *qs_scan_strdup(struct qs_scan *scan, struct qs_span text)

@@ -572,18 +572,26 @@ static void take_fingerprint(struct rows *rows, const struct loader *loader, str
     take_print(rows, 9, &m->print, m->url);
 }
 
-static void take_returned(struct rows *rows, struct qs_scan *scan, struct qs_returned *r)
+/* NULL: out of memory. */
+static struct qs_returned *take_returned(struct rows *rows, struct qs_scan *scan)
 {
+    struct qs_hop hop[QS_BY_KEPT];
+    unsigned hops = 0;
+    for (int k = 0; k < QS_BY_KEPT; k++) {
+        hop[k] = (struct qs_hop){take_symbol(rows, 11 + k, scan), take_symbol(rows, 11 + QS_BY_KEPT + k, scan), 0};
+        hops += hops == (unsigned)k && hop[k].by;
+    }
+    struct qs_returned *r = qs_scan_returned(scan, hops);
+    if (!r)
+        return NULL;
+    memcpy(r->hop, hop, hops * sizeof *hop);
     r->traits = (uint32_t)take_number(rows, 1, 0, UINT32_MAX);
     r->structure = (uint32_t)take_number(rows, 2, 0, UINT32_MAX);
     r->message_id = take_bits(rows, 3);
     take_print(rows, 4, &r->print, r->url);
     r->from = take_symbol(rows, 9, scan);
     r->subject = take_symbol(rows, 10, scan);
-    for (int k = 0; k < QS_BY_KEPT; k++) {
-        r->by[k] = take_symbol(rows, 11 + k, scan);
-        r->client[k] = take_symbol(rows, 11 + QS_BY_KEPT + k, scan);
-    }
+    return r;
 }
 
 /* The recipients of message `row`, if rows stands on one of them. */
@@ -656,11 +664,9 @@ static enum qs_status load_message(struct loader *loader, struct rows *messages,
         return no_memory(loader->file->err);
     add_up(&loader->totals.bytes, m->size);
     if (returned->key == row) {
-        struct qs_returned *r = qs_scan_returned(scan);
-        if (r == NULL)
+        m->returned = take_returned(returned, scan);
+        if (m->returned == NULL)
             return no_memory(loader->file->err);
-        take_returned(returned, scan, r);
-        m->returned = r;
         enum qs_status status = returned->status == QS_OK ? advance(returned, false) : returned->status;
         if (status != QS_OK)
             return status;

@@ -160,9 +160,10 @@ static enum qs_status save_returned(const struct qs_saved *file, const struct qs
         bind_print(statement, 5, &r->print, r->url, urls);
         bind_span(statement, 10, qs_sym_span(strings, r->from));
         bind_span(statement, 11, qs_sym_span(strings, r->subject));
-        for (int k = 0; k < QS_BY_KEPT; k++) {
-            bind_span(statement, 12 + k, qs_sym_span(strings, r->by[k]));
-            bind_span(statement, 12 + QS_BY_KEPT + k, qs_sym_span(strings, r->client[k]));
+        for (uint32_t k = 0; k < QS_BY_KEPT; k++) {
+            struct qs_hop hop = k < r->hops ? r->hop[k] : (struct qs_hop){0, 0, 0};
+            bind_span(statement, 12 + (int)k, qs_sym_span(strings, hop.by));
+            bind_span(statement, 12 + QS_BY_KEPT + (int)k, qs_sym_span(strings, hop.client));
         }
         status = insert(file, statement);
     }

@@ -174,8 +174,11 @@ static void same_message(const struct qs_view *a, const struct qs_message *x, co
         assert_true(r->message_id == q->message_id && r->traits == q->traits && r->structure == q->structure);
         same_symbols(a, &r->from, b, &q->from, 1);
         same_symbols(a, &r->subject, b, &q->subject, 1);
-        same_symbols(a, r->by, b, q->by, QS_BY_KEPT);
-        same_symbols(a, r->client, b, q->client, QS_BY_KEPT);
+        assert_int_equal(r->hops, q->hops);
+        for (uint32_t k = 0; k < r->hops; k++) {
+            same_symbols(a, &r->hop[k].by, b, &q->hop[k].by, 1);
+            same_symbols(a, &r->hop[k].client, b, &q->hop[k].client, 1);
+        }
     }
 }
 
