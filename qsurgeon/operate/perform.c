@@ -201,6 +201,11 @@ void qs_moves_follow(struct qs_fs *fs, const struct qs_move *moves, size_t count
         at->status = take_lock(fs, claim->to, false, claim->inode, &at->lock, &at->why);
     while (at->status == QS_OK && at->tried < count)
         at->status = perform_one(fs, &moves[at->tried++], &at->why);
+    /* where the MTA reads, it may have taken the message already: what was wanted is done */
+    struct stat st;
+    if (at->status == QS_GONE && at->claimed && claim && !is_of_run(claim->to) &&
+        qs_fs_stat(fs, claim->to, &st, NULL) == QS_GONE && qs_fs_stat(fs, claim->from, &st, NULL) == QS_GONE)
+        at->status = QS_OK;
     /* also the step that failed: it may have been done in part */
     if (at->status != QS_OK)
         at->intact = (!at->claimed || reverse_all(fs, moves, at->tried, true, false, NULL) == QS_OK) &&

@@ -174,6 +174,15 @@ static void test_perform(void **state)
     for (unsigned again = 0; again < 2; again++)
         assert_int_equal(qs_moves_reverse(fs, one, 1, QS_LOCK_AFTER_CLAIM, &err), QS_OK);
     assert_true(there("p/d/back") && !there("p/d/m") && !there("p/d/held"));
+    /* the server takes it before what follows the claim */
+    struct qs_step release = {.kind = QS_STEP_MOVE, .from = "d/back", .to = "d/live"};
+    struct qs_move *taken = NULL;
+    struct qs_moving at;
+    assert_int_equal(qs_moves_prepare(root, fs, &release, 1, &st, &taken, &err), QS_OK);
+    qs_moves_claim(fs, taken, 1, QS_LOCK_NONE, &at);
+    assert_int_equal(rename(in_place("p/d/live"), in_place("p/d/active")), 0);
+    qs_moves_follow(fs, taken, 1, QS_LOCK_NONE, &at);
+    assert_true(at.intact && at.status == QS_OK);
     talloc_free(fs);
     talloc_free(moves);
     talloc_free(one);
