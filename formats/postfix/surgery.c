@@ -495,8 +495,10 @@ static enum qs_status plan_action(struct plan *p, TALLOC_CTX *parent, const stru
         move_into(p, queue, PF_DEFERRED, e->id, p->parked);
         return QS_OK;
     case QS_ACT_EXPEDITE:
+        if (dir == PF_ACTIVE)
+            return qs_fail(err, QS_BUSY, "it is in active: being delivered already");
         if (!waits && dir != PF_HOLD)
-            return refuse(dir, dir == PF_ACTIVE ? "being delivered already" : "nothing to expedite", err);
+            return refuse(dir, "nothing to expedite", err);
         park(p);
         times(p, what->now);
         move_into(p, queue, PF_INCOMING, e->id, p->parked);

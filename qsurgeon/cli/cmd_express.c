@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* express: parks storm and backscatter, then lets legit mail go first. Two plans, two runs; nothing unsure is touched. */
-#include "operating.h"
+/* express: parks storm and backscatter, lets legit mail go first, and parks what came of the storm meanwhile. A run each; nothing
+ * unsure is touched. */
+#include "sticky.h"
 
 #include <inttypes.h>
 
@@ -60,23 +61,51 @@ static enum qs_status show(struct qs_call *call, const struct qs_session *sessio
                                : qs_report_plan_text(call->out, &session->view, lane->plan, &call->style, line, err);
 }
 
-/* Parking comes first: what is expedited before would wait behind the storm. */
-static enum qs_status perform(struct qs_call *call, struct lane *lanes, size_t count, struct qs_error *err)
+/* What the server has delivered by now, or has in delivery, needs no help: it is told apart from what could not be expedited. */
+static void under_way(void *data, struct qs_run_result *result)
 {
-    struct qs_operating with;
-    bool begun = false, stopped = false;
+    uint32_t *count = data, kept = 0;
+    for (uint32_t i = 0; i < result->left_count; i++)
+        if (result->left[i].outcome != QS_LEFT_BUSY && result->left[i].outcome != QS_LEFT_GONE)
+            result->left[kept++] = result->left[i];
+    *count = result->left_count - kept;
+    result->left_count = kept;
+}
+
+static enum qs_status expedite(struct qs_call *call, const struct lane *lane, struct qs_operating *with, struct qs_error *err)
+{
+    uint32_t delivering = 0;
+    with->told = under_way;
+    with->how.data = &delivering;
+    enum qs_status status = qs_operating_perform(call, lane->plan, with, NULL, err);
+    with->told = NULL;
+    with->how.data = NULL;
+    if (delivering && !call->options->json)
+        fprintf(call->out, "%" PRIu32 " of them the server has delivered by itself, or has in delivery\n", delivering);
+    fflush(call->out);
+    return status;
+}
+
+/* Parking comes first: what is expedited before would wait behind the storm. What came of the storm meanwhile would go before real
+ * mail as well. */
+static enum qs_status perform(struct qs_call *call, struct qs_session *session, const struct lane *park,
+                              const struct lane *first, struct qs_error *err)
+{
+    const struct qs_options *o = call->options;
+    struct qs_operating own;
+    struct qs_sticky *sticky = NULL;
     enum qs_status status = QS_OK;
-    for (size_t i = 0; status == QS_OK && !stopped && i < count; i++) {
-        struct qs_run_result *result = NULL;
-        if (!lanes[i].plan)
-            continue;
-        if (!begun)
-            status = qs_operating_start(call, lanes[i].plan, &with, err);
-        begun = true;
-        if (status == QS_OK)
-            status = qs_operating_perform(call, lanes[i].plan, &with, &result, err);
-        stopped = result && result->stopped;
-    }
+    if (park->plan)
+        status = qs_sticky_begin(call, session, park->plan, true, &sticky, err);
+    else if (first->plan)
+        status = qs_operating_start(call, first->plan, &own, err);
+    if (status == QS_OK && first->plan && !qs_operating_stopped())
+        status = expedite(call, first, sticky ? qs_sticky_operating(sticky) : &own, err);
+    bool again = sticky && (o->sticky || !o->max);      /* a limit on what is parked has been kept with the first */
+    if (status == QS_OK && again && !qs_operating_stopped())
+        status = qs_sticky_again(sticky, err);
+    if (status == QS_OK && sticky && o->sticky && !qs_operating_stopped())
+        status = qs_sticky_go_on(sticky, err);
     return status;
 }
 
@@ -84,6 +113,7 @@ static enum qs_status run_express(struct qs_call *call, struct qs_error *err)
 {
     const struct qs_options *o = call->options;
     struct qs_session *session = NULL;
+    char age[8];
     struct lane lanes[] = {{.action = QS_ACT_HOLD, .words = "express: verdict storm or backscatter"},
                            {.action = QS_ACT_EXPEDITE, .words = "express: verdict legit"}};
     struct lane *park = &lanes[0], *first = &lanes[1];
@@ -107,7 +137,9 @@ static enum qs_status run_express(struct qs_call *call, struct qs_error *err)
     if (!first->plan && !o->json)
         fputs("Nothing to expedite: no legit mail waits.\n", call->out);
     if (o->commit)
-        return perform(call, lanes, sizeof lanes / sizeof *lanes, err);
+        return perform(call, session, park, first, err);
+    if (park->plan && o->sticky && !o->json)
+        fprintf(call->out, "For %s, new arrivals like those to be parked would be parked as well.\n", qs_text_age(age, o->sticky));
     const char *line = talloc_asprintf(call->memory, "%s --commit", o->line);
     status = show(call, session, park, first->plan ? NULL : line, err);
     if (status == QS_OK && park->plan && first->plan && !o->json)
@@ -118,8 +150,10 @@ static enum qs_status run_express(struct qs_call *call, struct qs_error *err)
 const struct qs_command qs_cmd_express = {
     .name = "express", .summary = "hold storm and backscatter, expedite legit", .arguments = "", .selects = true,
     .options = QS_OPTION(QS_OPT_COMMIT) | QS_OPTION(QS_OPT_MAX) | QS_OPTION(QS_OPT_MAX_SHARE) | QS_OPTION(QS_OPT_REASON) |
-               QS_OPTION(QS_OPT_JSON),
-    .description = "Two runs, first hold, then expedite; `undo` reverses one after the other. What is unsure, and what is\n"
-                   "on hold already, stays as it is. --max and --max-share bound what is parked. A selection narrows both.\n",
+               QS_OPTION(QS_OPT_STICKY) | QS_OPTION(QS_OPT_JSON),
+    .description = "A run each: hold, expedite, and hold for what came of the storm meanwhile; `undo` reverses the last one.\n"
+                   "What is unsure, and what is on hold already, stays as it is. A selection narrows all of it. --max and\n"
+                   "--max-share bound what is parked at first; with --max no second look is taken. --sticky goes on for that\n"
+                   "time with what arrives, resembles what was parked, and is judged so as well.\n",
     .run = run_express,
 };

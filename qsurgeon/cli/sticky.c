@@ -11,7 +11,7 @@ static const double round_least = 5.0, rest_share = 4.0;        /* seconds; of a
 /* What is known of a message of the scan. */
 enum { SETTLED = 1, ALIKE = 2, TAKEN = 4 };
 
-struct sticky {
+struct qs_sticky {
     struct qs_call *call;
     struct qs_session *session;
     const struct qs_plan *first;
@@ -20,9 +20,11 @@ struct sticky {
     uint32_t model_count;
     uint8_t *state;                 /* one for each message of the scan */
     uint32_t known;                 /* of them */
+    bool certain;                   /* nothing unsure */
     bool busy;                      /* some were left out because the MTA worked on them */
     const char *words;
-    uint32_t runs, taken;
+    uint32_t runs, taken, at_first;
+    double end;
 };
 
 static double seconds_now(void)
@@ -33,7 +35,7 @@ static double seconds_now(void)
 }
 
 /* The leaders of the plan's clusters, and its messages that have none. Items are in the order of the scan's messages. */
-static enum qs_status keep_models(struct sticky *s, struct qs_error *err)
+static enum qs_status keep_models(struct qs_sticky *s, struct qs_error *err)
 {
     const struct qs_view *view = &s->session->view;
     TALLOC_CTX *scratch = talloc_new(NULL);
@@ -59,7 +61,7 @@ static enum qs_status keep_models(struct sticky *s, struct qs_error *err)
     return QS_OK;
 }
 
-static bool resembles(const struct sticky *s, const struct qs_message *m)
+static bool resembles(const struct qs_sticky *s, const struct qs_message *m)
 {
     for (uint32_t i = 0; i < s->model_count; i++)
         if (qs_alike(&s->models[i], m))
@@ -68,7 +70,7 @@ static bool resembles(const struct sticky *s, const struct qs_message *m)
 }
 
 /* Reads what has come. */
-static enum qs_status look(struct sticky *s, bool *news, struct qs_error *err)
+static enum qs_status look(struct qs_sticky *s, bool *news, struct qs_error *err)
 {
     struct qs_scan *scan = s->session->view.scan;
     struct qs_scan_queue *q = &scan->queues[0];
@@ -93,7 +95,7 @@ static enum qs_status look(struct sticky *s, bool *news, struct qs_error *err)
 }
 
 /* Verdicts with all that is known by now, what has left the queue included, and the marks of what is meant. */
-static enum qs_status judge(struct sticky *s, TALLOC_CTX *round, struct qs_view *view, uint8_t **marks, uint32_t *marked,
+static enum qs_status judge(struct qs_sticky *s, TALLOC_CTX *round, struct qs_view *view, uint8_t **marks, uint32_t *marked,
                             struct qs_error *err)
 {
     const struct qs_options *o = s->call->options;
@@ -122,7 +124,7 @@ static enum qs_status judge(struct sticky *s, TALLOC_CTX *round, struct qs_view 
     for (uint32_t i = 0; i < view->scan->count; i++) {
         bool same = s->state[i] & ALIKE || (group_of[i] != QS_NO_CLUSTER && caught[group_of[i]]);
         enum qs_verdict verdict = (enum qs_verdict)view->judgement->of[i].verdict;
-        bool against = (verdict == QS_LEGIT && !o->include_legit) ||
+        bool against = (verdict == QS_LEGIT && !o->include_legit) || (verdict == QS_UNSURE && s->certain) ||
                        (verdict != QS_UNSURE && o->selection->verdicts && !(o->selection->verdicts & 1u << verdict)) ||
                        (s->first->action == QS_ACT_HOLD && view->scan->messages[i].flags & (QS_ENV_HELD | QS_ENV_LOST));
         (*marks)[i] = (*marks)[i] && same && !(s->state[i] & SETTLED) && !against;
@@ -132,7 +134,7 @@ static enum qs_status judge(struct sticky *s, TALLOC_CTX *round, struct qs_view 
 }
 
 /* What the MTA worked on is looked at again, all else that was planned is settled. */
-static void settle(struct sticky *s, const struct qs_plan *plan, const struct qs_run_result *result)
+static void settle(struct qs_sticky *s, const struct qs_plan *plan, const struct qs_run_result *result)
 {
     const struct qs_scan *scan = s->session->view.scan;
     for (uint32_t i = 0, n = 0; i < scan->count && n < plan->count; i++)
@@ -155,7 +157,7 @@ static void settle(struct sticky *s, const struct qs_plan *plan, const struct qs
     s->taken += result->count[QS_DONE];
 }
 
-static enum qs_status perform(struct sticky *s, const struct qs_plan *plan, struct qs_error *err)
+static enum qs_status perform(struct qs_sticky *s, const struct qs_plan *plan, struct qs_error *err)
 {
     struct qs_run_result *result = NULL;
     enum qs_status status = qs_operating_perform(s->call, plan, &s->with, &result, err);
@@ -171,7 +173,7 @@ static enum qs_status perform(struct sticky *s, const struct qs_plan *plan, stru
     return status == QS_BUSY && !begun && s->runs ? QS_OK : status;
 }
 
-static enum qs_status again(struct sticky *s, struct qs_error *err)
+enum qs_status qs_sticky_again(struct qs_sticky *s, struct qs_error *err)
 {
     const struct qs_options *o = s->call->options;
     struct qs_guard guard = {.max = o->max ? o->max - s->taken : 0, .include_legit = o->include_legit, .unsure_named = true};
@@ -198,16 +200,18 @@ static enum qs_status again(struct sticky *s, struct qs_error *err)
     return status;
 }
 
-enum qs_status qs_sticky(struct qs_call *call, struct qs_session *session, const struct qs_plan *plan, struct qs_error *err)
+enum qs_status qs_sticky_begin(struct qs_call *call, struct qs_session *session, const struct qs_plan *plan, bool certain,
+                               struct qs_sticky **out, struct qs_error *err)
 {
-    const double end = seconds_now() + (double)call->options->sticky;
-    struct sticky *s = talloc_zero(call->memory, struct sticky);
+    struct qs_sticky *s = talloc_zero(call->memory, struct qs_sticky);
     uint32_t count = session->view.scan->count;
     if (!s || !(s->state = talloc_array(s, uint8_t, count + 1)))
         return qs_fail(err, QS_NOMEM, "out of memory");
+    s->end = seconds_now() + (double)call->options->sticky;
     s->call = call;
     s->session = session;
     s->first = plan;
+    s->certain = certain;
     memset(s->state, SETTLED, count);
     s->known = count;
     enum qs_status status = keep_models(s, err);
@@ -215,24 +219,44 @@ enum qs_status qs_sticky(struct qs_call *call, struct qs_session *session, const
         status = qs_operating_start(call, plan, &s->with, err);
     if (status == QS_OK)
         status = perform(s, plan, err);
-    uint32_t first = s->taken;
+    s->at_first = s->taken;
+    if (status == QS_OK)
+        *out = s;
+    return status;
+}
+
+struct qs_operating *qs_sticky_operating(struct qs_sticky *s)
+{
+    return &s->with;
+}
+
+enum qs_status qs_sticky_go_on(struct qs_sticky *s, struct qs_error *err)
+{
+    enum qs_status status = QS_OK;
     double cost = 0;
     while (status == QS_OK && !qs_operating_stopped()) {
         double begin = seconds_now(), rest = cost * rest_share > round_least ? cost * rest_share : round_least;
-        bool last = begin + rest >= end;
-        for (double until = last ? end : begin + rest; !qs_operating_stopped() && seconds_now() < until;)
+        bool last = begin + rest >= s->end;
+        for (double until = last ? s->end : begin + rest; !qs_operating_stopped() && seconds_now() < until;)
             (void)poll(NULL, 0, until - seconds_now() < 0.5 ? (int)((until - seconds_now()) * 1e3) + 1 : 500);
         if (qs_operating_stopped())
             break;
         begin = seconds_now();
-        status = again(s, err);
+        status = qs_sticky_again(s, err);
         cost = seconds_now() - begin;
         if (last)
             break;
     }
-    if (!call->options->json && s->runs)
-        fprintf(call->out, "%s: %" PRIu32 " more taken in %" PRIu32 " %s\n",
-                qs_operating_stopped() ? "Ended by a signal" : "Ended", s->taken - first, s->runs - 1,
+    if (!s->call->options->json && s->runs)
+        fprintf(s->call->out, "%s: %" PRIu32 " more taken in %" PRIu32 " %s\n",
+                qs_operating_stopped() ? "Ended by a signal" : "Ended", s->taken - s->at_first, s->runs - 1,
                 s->runs == 2 ? "run" : "runs");
     return status;
+}
+
+enum qs_status qs_sticky(struct qs_call *call, struct qs_session *session, const struct qs_plan *plan, struct qs_error *err)
+{
+    struct qs_sticky *s = NULL;
+    enum qs_status status = qs_sticky_begin(call, session, plan, false, &s, err);
+    return status == QS_OK ? qs_sticky_go_on(s, err) : status;
 }

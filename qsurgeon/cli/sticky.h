@@ -15,4 +15,14 @@
 enum qs_status qs_sticky(struct qs_call *call, struct qs_session *session, const struct qs_plan *plan,
                          struct qs_error *err) QS_MUST_CHECK;
 
+/* The same in its parts: the plan; one look at what has come since; and looking again until the time is over.
+ * `certain`: new arrivals that are judged unsure are left alone. */
+struct qs_sticky;
+enum qs_status qs_sticky_begin(struct qs_call *call, struct qs_session *session, const struct qs_plan *plan, bool certain,
+                               struct qs_sticky **out, struct qs_error *err) QS_MUST_CHECK;
+enum qs_status qs_sticky_again(struct qs_sticky *s, struct qs_error *err) QS_MUST_CHECK;
+enum qs_status qs_sticky_go_on(struct qs_sticky *s, struct qs_error *err) QS_MUST_CHECK;
+/* For another plan on the same queue. */
+struct qs_operating *qs_sticky_operating(struct qs_sticky *s);
+
 #endif

@@ -9,6 +9,7 @@ touch "$work/delivered.closed"
 background python3 "$live/operate_sink.py" "$sink" "$work/delivered"
 "$lab/stormlab" gen "$lab/dev/smoke.json" --out "$work/storm"
 "$lab/stormlab" gen "$lab/dev/smoke.json" --scale 0.3 --out "$work/more"
+"$lab/stormlab" gen "$lab/dev/smoke.json" --scale 0.3 --seed 8 --out "$work/again"
 
 here="smtp:[127.0.0.1]:$sink"
 postfix_start "$work/pf" --site "$work/storm/site.json" --set defer_transports= --set "relayhost=[127.0.0.1]:$sink" \
@@ -17,7 +18,8 @@ postfix_start "$work/pf" --site "$work/storm/site.json" --set defer_transports= 
 "$lab/stormlab" inject-postfix "$work/storm" --config "$work/pf/etc" --smtp "127.0.0.1:$port" > "$work/inject.out" 2>&1 ||
     not_ok "the storm is injected" "$(tail -n 1 "$work/inject.out")"
 python3 "$live/operate_flow.py" postfix "$work" "$port" "$work/pf/spool" "$work/pf/etc" "postqueue -c $work/pf/etc -f" \
-    "$lab/stormlab inject-postfix $work/more --config $work/pf/etc --smtp 127.0.0.1:$port"
+    "$lab/stormlab inject-postfix $work/more --config $work/pf/etc --smtp 127.0.0.1:$port" \
+    "$lab/stormlab inject-postfix $work/again --config $work/pf/etc --smtp 127.0.0.1:$port"
 postfix_stop "$work/pf" || true
 if grep -E ' (fatal|panic|error): |corrupt' "$work/pf/maillog"; then not_ok "the server noticed nothing"; else
     ok "the server noticed nothing"; fi
