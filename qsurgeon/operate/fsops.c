@@ -665,49 +665,6 @@ enum qs_status qs_fs_prune_run(struct qs_fs *fs, struct qs_error *err)
     return status;
 }
 
-static int by_name(const void *a, const void *b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-enum qs_status qs_fs_runs(TALLOC_CTX *parent, struct qs_fs *fs, char ***names, size_t *count, struct qs_error *err)
-{
-    struct dir *base = NULL;
-    enum qs_status status = enter(fs, QS_RUN_BASE, sizeof QS_RUN_BASE - 1, false, &base, err);
-    if (status != QS_OK)
-        return status;
-    DIR *stream = open_stream(base);
-    if (!stream)
-        status = qs_fail_errno(err, errno, QS_RUN_BASE);
-    leave(fs, base, false);
-    if (!stream)
-        return status;
-    char **list = talloc_array(parent, char *, 0);
-    size_t found = 0;
-    for (struct dirent *entry; list && (entry = readdir(stream)) != NULL;) {
-        struct stat st;
-        if (!component_ok(qs_span_of(entry->d_name)) || entry->d_name[0] == '.' ||
-            fstatat(dirfd(stream), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISDIR(st.st_mode))
-            continue;
-        char **grown = talloc_realloc(parent, list, char *, (unsigned)found + 1);
-        char *name = grown ? talloc_strdup(grown, entry->d_name) : NULL;
-        list = grown ? grown : list;
-        if (!name) {
-            talloc_free(list);
-            list = NULL;
-            break;
-        }
-        list[found++] = name;
-    }
-    closedir(stream);
-    if (!list)
-        return qs_fail(err, QS_NOMEM, "out of memory");
-    qsort(list, found, sizeof *list, by_name);
-    *names = list;
-    *count = found;
-    return QS_OK;
-}
-
 /* --- outside the queue ------------------------------------------------------------------------------------------------ */
 
 enum qs_status qs_fs_put(int fd, struct qs_span data, bool sync, struct qs_error *err)

@@ -110,8 +110,4 @@ enum qs_status qs_fs_append(const char *path, int *fd, struct qs_error *err) QS_
 /* Writes all of data, and with `sync` waits until it is on disk. */
 enum qs_status qs_fs_put(int fd, struct qs_span data, bool sync, struct qs_error *err) QS_MUST_CHECK;
 
-/* The runs that have a directory below .qsurgeon: a talloc array of names under parent, sorted. */
-enum qs_status qs_fs_runs(TALLOC_CTX *parent, struct qs_fs *fs, char ***names, size_t *count,
-                          struct qs_error *err) QS_MUST_CHECK;
-
 #endif

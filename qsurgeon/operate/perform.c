@@ -248,10 +248,10 @@ static enum qs_status reverse_move(struct qs_fs *fs, const struct qs_move *m, bo
         return QS_OK;                       /* never moved, or moved back before */
     if (m->log || (m->optional && from == QS_GONE))
         return QS_OK;
-    if (from == QS_OK && to == QS_GONE)
-        return qs_fail(err, QS_DATA, "%s: another message has this name now", m->from);
-    return qs_fail(err, QS_GONE, to == QS_GONE ? "%s: no longer there, the mail server has acted on it"
-                                               : "%s: the mail server has rewritten it since", m->to);
+    /* nothing of it lies in the run directory: where it was is another message, or sendmail has rewritten it there */
+    return qs_fail(err, QS_GONE, from == QS_OK ? "%s: the mail server has acted on it since"
+                   : to == QS_GONE ? "%s: no longer there, the mail server has acted on it"
+                                   : "%s: the mail server has rewritten it since", from == QS_OK ? m->from : m->to);
 }
 
 static enum qs_status reverse_byte(struct qs_fs *fs, const struct qs_move *m, struct qs_error *err)

@@ -43,7 +43,7 @@ if [ -z "$build" ]; then
     build=${QS_CACHE:-/var/tmp/qsurgeon-test-cache}/build-bench
     say "building in $build"
     { cmake -G Ninja -S "$top" -B "$build" -DCMAKE_BUILD_TYPE=Release &&
-        cmake --build "$build" --target qsurgeon measure; } > "$work/build.log" 2>&1 ||
+        cmake --build "$build" --target qsurgeon measure floor; } > "$work/build.log" 2>&1 ||
         { tail -n 30 "$work/build.log" >&2; exit 1; }
 fi
 

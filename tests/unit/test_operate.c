@@ -163,6 +163,10 @@ static void test_perform(void **state)
     assert_int_equal(qs_moves_perform(fs, moves, STEPS, QS_LOCK_AFTER_CLAIM, &intact, &err), QS_GONE);
     assert_true(intact);
     assert_int_equal(qs_moves_reverse(fs, moves, STEPS, QS_LOCK_AFTER_CLAIM, &err), QS_GONE);
+    /* never moved, and rewritten by the mail server since: nothing to reverse, and no reason to stop */
+    put(in_place("p/d/m"), "rewritten", 9);
+    assert_int_equal(qs_moves_reverse(fs, moves, STEPS, QS_LOCK_AFTER_CLAIM, &err), QS_GONE);
+    assert_int_equal(unlink(in_place("p/d/m")), 0);
     /* to where undo puts it, not to where it was */
     assert_int_equal(rename(in_place("p/d/kept"), in_place("p/d/m")), 0);
     struct qs_step hold = {.kind = QS_STEP_MOVE, .from = "d/m", .to = "d/held", .back = "d/back"};
