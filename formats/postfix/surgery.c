@@ -181,6 +181,20 @@ static void park_log(struct plan *p, const struct qs_queue *queue, const struct 
         s->back = place(p, queue, log, next_id(p, queue, e, id, sizeof id));
 }
 
+/* The whole message, with its logs. */
+static void park_all(struct plan *p, const struct qs_queue *queue, const struct qs_entry *e)
+{
+    const enum pf_dir dir = pf_entry_dir(e);
+    park(p);
+    back_to_deferred(p, queue, e);
+    if (dir != PF_MAILDROP)
+        park_log(p, queue, e, PF_DEFER);
+    if (dir == PF_ACTIVE || pf_has_log(queue, e->id, PF_BOUNCE))
+        park_log(p, queue, e, PF_BOUNCE);
+    if (dir == PF_ACTIVE || pf_has_log(queue, e->id, PF_TRACE))
+        park_log(p, queue, e, PF_TRACE);
+}
+
 static void times(struct plan *p, int64_t when)
 {
     step(p, QS_STEP_TIMES, p->parked, NULL)->time = when;
@@ -374,10 +388,7 @@ static enum qs_status plan_drop(struct plan *p, TALLOC_CTX *parent, const struct
     if (d.dropped == 0)
         return qs_fail(err, QS_USAGE, "none of the recipients to be taken off waits in it");
     if (d.kept == 0) {              /* the whole message is for nobody: into the run directory, until an undo */
-        park(p);
-        park_log(p, queue, e, PF_DEFER);
-        park_log(p, queue, e, PF_BOUNCE);
-        park_log(p, queue, e, PF_TRACE);
+        park_all(p, queue, e);
         return QS_OK;
     }
     struct qs_step *more = talloc_realloc(parent, p->list, struct qs_step, (unsigned)(STEPS_MOST + d.dropped));
@@ -478,14 +489,7 @@ static enum qs_status plan_action(struct plan *p, TALLOC_CTX *parent, const stru
         move_into(p, queue, PF_DEFERRED, e->id, p->parked);
         return QS_OK;
     case QS_ACT_PURGE:
-        park(p);
-        back_to_deferred(p, queue, e);
-        if (dir != PF_MAILDROP)
-            park_log(p, queue, e, PF_DEFER);
-        if (dir == PF_ACTIVE || pf_has_log(queue, e->id, PF_BOUNCE))
-            park_log(p, queue, e, PF_BOUNCE);
-        if (dir == PF_ACTIVE || pf_has_log(queue, e->id, PF_TRACE))
-            park_log(p, queue, e, PF_TRACE);
+        park_all(p, queue, e);
         return QS_OK;
     case QS_ACT_DEFER:
         if (!waits)
