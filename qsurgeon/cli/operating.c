@@ -166,16 +166,17 @@ static void heed_signals(void)
 
 /* What every run begins with: may it be, whose is the queue, and a state directory of the owner. */
 static enum qs_status prepare(struct qs_call *call, const struct qs_instance *instance, const struct qs_queue *queue,
-                              const char **state, uid_t *uid, gid_t *gid, struct qs_error *err)
+                              struct qs_operate *how, uid_t *uid, gid_t *gid, struct qs_error *err)
 {
-    *state = qs_operating_state(call, instance->format->name);
-    if (!*state)
+    *how = (struct qs_operate){.state_dir = qs_operating_state(call, instance->format->name), .archive_fd = -1,
+                               .now = time(NULL), .nonce = (unsigned)getpid(), .keep_going = keep_going};
+    if (!how->state_dir)
         return qs_fail(err, QS_NOMEM, "out of memory");
     enum qs_status status = qs_operating_allowed(instance, queue, err);
     if (status == QS_OK)
         status = instance->format->owner(queue, uid, gid, err);
     if (status == QS_OK)
-        status = qs_operating_directory(*state, *uid, *gid, err);
+        status = qs_operating_directory(how->state_dir, *uid, *gid, err);
     umask(077);
     return status;
 }
@@ -185,13 +186,12 @@ enum qs_status qs_operating_aside(struct qs_call *call, const struct qs_instance
 {
     uid_t uid = 0;
     gid_t gid = 0;
-    const char *state;
-    enum qs_status status = prepare(call, instance, queue, &state, &uid, &gid, err);
+    struct qs_operate start;
+    enum qs_status status = prepare(call, instance, queue, &start, &uid, &gid, err);
     if (status != QS_OK)
         return status;
     heed_signals();
-    *how = (struct qs_operate){.state_dir = state, .archive_fd = -1, .now = time(NULL), .nonce = (unsigned)getpid(),
-                               .keep_going = keep_going};
+    *how = start;
     return QS_OK;
 }
 
@@ -200,23 +200,22 @@ enum qs_status qs_operating_begin(struct qs_call *call, const struct qs_instance
 {
     uid_t uid = 0;
     gid_t gid = 0;
-    const char *state;
-    enum qs_status status = prepare(call, instance, queue, &state, &uid, &gid, err);
+    struct qs_operate start;
+    enum qs_status status = prepare(call, instance, queue, &start, &uid, &gid, err);
     const char *output = call->options->output;
-    if (status == QS_OK && output && !(output = qs_absolute_path(call->memory, output)))
+    if (status == QS_OK && output && !(start.archive_path = qs_absolute_path(call->memory, output)))
         return qs_fail(err, QS_NOMEM, "out of memory");
     if (status == QS_OK)
         status = qs_prepare_queue(instance->queue_dir, uid, gid, err);
     if (status == QS_OK)
         status = become(uid, gid, err);
-    if (status == QS_OK && access(state, W_OK | X_OK) != 0)
+    if (status == QS_OK && access(start.state_dir, W_OK | X_OK) != 0)
         status = qs_fail_errno(err, errno, "%s: the owner of the queue (user %u) cannot get there, by its mode or that of a "
-                               "directory above; --state names another", state, (unsigned)geteuid());
+                               "directory above; --state names another", start.state_dir, (unsigned)geteuid());
     if (status != QS_OK)
         return status;
     heed_signals();
-    *how = (struct qs_operate){.state_dir = state, .archive_path = output, .archive_fd = -1, .now = time(NULL),
-                               .nonce = (unsigned)getpid(), .keep_going = keep_going};
+    *how = start;
     return QS_OK;
 }
 

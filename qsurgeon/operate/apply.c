@@ -37,6 +37,12 @@ struct prepared {
     struct qs_moving at;
 };
 
+/* Is nothing created or edited for a message? */
+static bool moves_only(const struct run *run)
+{
+    return run->format->moves_only & 1u << run->plan->action;
+}
+
 static uint64_t id_key(const char *id)
 {
     return XXH3_64bits(id, strlen(id));
@@ -188,7 +194,7 @@ static void look_part(void *data, unsigned thread, uint32_t begin, uint32_t end)
 static struct look *look_ahead(struct run *run, TALLOC_CTX *batch, const uint32_t *numbers, uint32_t count)
 {
     enum { GRAIN = 256 };
-    if (!(run->format->moves_only & 1u << run->plan->action))
+    if (!moves_only(run))
         return NULL;
     struct looking l = {run, numbers, talloc_zero_array(batch, struct look, count)};
     if (l.of)
@@ -377,7 +383,7 @@ static uint32_t claim_and_follow(struct run *run, struct prepared *list, uint32_
 static enum qs_status move_batch(struct run *run, struct prepared *list, uint32_t count, uint32_t *moved, struct qs_error *err)
 {
     enum qs_status status = QS_OK;
-    *moved = claim_and_follow(run, list, count, run->format->moves_only & 1u << run->plan->action);
+    *moved = claim_and_follow(run, list, count, moves_only(run));
     for (uint32_t i = 0; i < *moved; i++) {
         const struct qs_moving *at = &list[i].at;
         struct qs_error *first = status == QS_OK ? err : NULL;
@@ -432,7 +438,7 @@ static enum qs_status rest(struct run *run, uint32_t reached, struct qs_error *e
 static enum qs_status perform_list(struct run *run, const uint32_t *numbers, uint32_t total, bool chasing,
                                    struct qs_error *err)
 {
-    const uint32_t batch_size = run->format->moves_only & 1u << run->plan->action ? BATCH_OF_MOVES : BATCH;
+    const uint32_t batch_size = moves_only(run) ? BATCH_OF_MOVES : BATCH;
     const uint32_t stretch = run->how->rest && run->how->stretch && run->how->stretch < batch_size ? run->how->stretch : batch_size;
     enum qs_status status = QS_OK;
     for (uint32_t i = 0; status == QS_OK && i < total;) {

@@ -273,15 +273,10 @@ static enum qs_status open_past(TALLOC_CTX *parent, const char *dir, struct qs_p
     return *file || errno == ENOENT ? QS_OK : qs_fail_errno(err, errno, "%s", *path);
 }
 
-static bool begins(struct qs_span text, struct qs_span with)
-{
-    return text.len >= with.len && memcmp(text.ptr, with.ptr, with.len) == 0;
-}
-
 /* What one line says about the outcome of a message, as this program writes it; done has a byte for each message. */
 static void skim_line(struct qs_span line, uint8_t *done, uint32_t count)
 {
-    const struct qs_span outcome = QS_SPAN(",\"outcome\":\""), good = QS_SPAN("done\""), moves = QS_SPAN(",\"moves\":[");
+    static const char outcome[] = ",\"outcome\":\"";
     size_t at = strlen("{\"n\":"), end = at;
     uint64_t n = 0;
     while (end < line.len && line.ptr[end] >= '0' && line.ptr[end] <= '9')
@@ -289,10 +284,10 @@ static void skim_line(struct qs_span line, uint8_t *done, uint32_t count)
     struct qs_span rest = {line.ptr + end, line.len - end};
     if (!qs_parse_u64((struct qs_span){line.ptr + at, end - at}, &n) || n >= count || line.ptr[line.len - 1] != '}')
         return;                                         /* cut off by a crash */
-    if (begins(rest, moves) && line.ptr[line.len - 2] == ']')
+    if (qs_span_starts(rest, ",\"moves\":[") && line.ptr[line.len - 2] == ']')
         done[n] = 0;
-    else if (begins(rest, outcome))
-        done[n] = begins((struct qs_span){rest.ptr + outcome.len, rest.len - outcome.len}, good);
+    else if (qs_span_starts(rest, outcome))
+        done[n] = qs_span_starts((struct qs_span){rest.ptr + sizeof outcome - 1, rest.len - (sizeof outcome - 1)}, "done\"");
 }
 
 enum qs_status qs_journal_skim(TALLOC_CTX *parent, const char *dir, uint32_t count, struct qs_past **out, uint32_t *done,
@@ -309,7 +304,7 @@ enum qs_status qs_journal_skim(TALLOC_CTX *parent, const char *dir, uint32_t cou
         status = qs_fail(err, QS_NOMEM, "out of memory");
     while (file && status == QS_OK && (length = getline(&line, &size, file)) > 0) {
         struct qs_span text = {line, (size_t)length - (line[length - 1] == '\n')};
-        if (begins(text, QS_SPAN("{\"n\":"))) {
+        if (qs_span_starts(text, "{\"n\":")) {
             skim_line(text, is_done, count);
         } else if (text.len) {
             json_t *object = json_loadb(text.ptr, text.len, JSON_REJECT_DUPLICATES, NULL);

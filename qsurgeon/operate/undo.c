@@ -241,18 +241,16 @@ static enum qs_status learn_run(struct qs_table *table, const char *state_dir, c
 
 enum qs_status qs_came_back(TALLOC_CTX *parent, const char *state_dir, struct qs_table **out, struct qs_error *err)
 {
-    struct dirent **list = NULL;
+    char **names = NULL;
+    size_t count = 0;
     struct qs_table *table = qs_table_new(parent, 1024);
-    enum qs_status status = table ? QS_OK : qs_fail(err, QS_NOMEM, "out of memory");
-    int count = status == QS_OK ? scandir(state_dir, &list, NULL, alphasort) : 0;
-    for (int i = 0; i < count; i++) {
-        const char *name = list[i]->d_name;
-        if (status == QS_OK && is_run_name(name) &&
-            (names_action(name, QS_ACT_PURGE) || names_action(name, QS_ACT_RESTORE)))
-            status = learn_run(table, state_dir, name, err);
-        free(list[i]);
-    }
-    free(list);
+    enum qs_status status = table ? qs_run_names(table, state_dir, &names, &count, err)
+                                  : qs_fail(err, QS_NOMEM, "out of memory");
+    if (status != QS_NOMEM)
+        status = QS_OK;                             /* what cannot be listed says nothing */
+    for (size_t i = 0; status == QS_OK && i < count; i++)
+        if (names_action(names[i], QS_ACT_PURGE) || names_action(names[i], QS_ACT_RESTORE))
+            status = learn_run(table, state_dir, names[i], err);
     if (status == QS_OK)
         *out = table;
     else
