@@ -101,20 +101,29 @@ static void test_new_file(void **state)
     assert_int_equal(qs_fs_new_begin(in_place("nowhere/plan"), &other, &err), QS_IO);
 }
 
+/* A queue directory of that name in place, with a directory d; open, and in the midst of a run. */
+static struct qs_fs *begin_run(const char *name)
+{
+    char path[64];
+    struct qs_fs *fs = NULL;
+    snprintf(path, sizeof path, "%s/d", name);
+    assert_int_equal(mkdir(in_place(name), 0700), 0);
+    assert_int_equal(mkdir(in_place(path), 0700), 0);
+    assert_int_equal(qs_fs_open(root, in_place(name), &fs, &err), QS_OK);
+    assert_int_equal(qs_fs_run(fs, "run", &err), QS_OK);
+    return fs;
+}
+
 /* --- moves ------------------------------------------------------------------------------------------------------------ */
 
 static void test_perform(void **state)
 {
     (void)state;
-    struct qs_fs *fs = NULL;
+    struct qs_fs *fs = begin_run("p");
     struct qs_move *moves = NULL;
     struct stat st, now;
     bool intact = false;
-    assert_int_equal(mkdir(in_place("p"), 0700), 0);
-    assert_int_equal(mkdir(in_place("p/d"), 0700), 0);
     put(in_place("p/d/m"), "RRR", 3);
-    assert_int_equal(qs_fs_open(root, in_place("p"), &fs, &err), QS_OK);
-    assert_int_equal(qs_fs_run(fs, "run", &err), QS_OK);
     assert_int_equal(qs_fs_stat(fs, "d/m", &st, &err), QS_OK);
     struct qs_step steps[] = {
         {.kind = QS_STEP_MOVE, .from = "d/m", .to = "@/d/m"},
@@ -198,18 +207,14 @@ static void test_many_directories(void **state)
 {
     (void)state;
     enum { MANY = 1500 };
-    struct qs_fs *fs = NULL;
     struct stat st;
     char path[64], to[64];
     struct rlimit before, few;
-    assert_int_equal(mkdir(in_place("many"), 0700), 0);
-    assert_int_equal(mkdir(in_place("many/d"), 0700), 0);
     assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
     few = before;
     few.rlim_cur = 700;
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
-    assert_int_equal(qs_fs_open(root, in_place("many"), &fs, &err), QS_OK);
-    assert_int_equal(qs_fs_run(fs, "run", &err), QS_OK);
+    struct qs_fs *fs = begin_run("many");
     for (unsigned i = 0; i < MANY; i++) {
         snprintf(path, sizeof path, "@/a/%u/f", i);
         snprintf(to, sizeof to, "@/b/%u/f", i);
@@ -230,16 +235,12 @@ static void test_many_directories(void **state)
 static void test_bring(void **state)
 {
     (void)state;
-    struct qs_fs *fs = NULL;
+    struct qs_fs *fs = begin_run("b");
     struct qs_move *moves = NULL;
     struct stat st;
     bool intact = false;
-    assert_int_equal(mkdir(in_place("b"), 0700), 0);
-    assert_int_equal(mkdir(in_place("b/d"), 0700), 0);
     put(in_place("b/d/m"), "mail", 4);
     put(in_place("b/d/log"), "log", 3);
-    assert_int_equal(qs_fs_open(root, in_place("b"), &fs, &err), QS_OK);
-    assert_int_equal(qs_fs_run(fs, "run", &err), QS_OK);
     assert_int_equal(qs_fs_stat(fs, "d/m", &st, &err), QS_OK);
     struct qs_step steps[] = {
         {.kind = QS_STEP_MOVE, .from = "d/m", .to = "@/d/m"},

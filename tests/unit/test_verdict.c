@@ -725,6 +725,17 @@ static void add_users(struct bench *b)
     }
 }
 
+/* What the owner of the stolen account writes meanwhile. */
+static uint32_t add_her_letter(struct bench *b)
+{
+    char text[3000] = "";
+    struct letter hers = {
+        .sender = "eve@ours.org", .user = "eve@ours.org", .address = "10.0.0.8", .name = "pc8.ours.org",
+        .to = "friend3@firm3.com", .body = words(text, sizeof text, 8123456, 70),
+    };
+    return add(b, &hers);
+}
+
 static void test_compromised_account(void **state)
 {
     struct bench *b = *state;
@@ -739,13 +750,7 @@ static void test_compromised_account(void **state)
         l.to = print(b, "stranger%u@d%u.com", n, n);
         add(b, &l);
     }
-    /* and a letter of hers */
-    char text[3000] = "";
-    struct letter hers = {
-        .sender = "eve@ours.org", .user = "eve@ours.org", .address = "10.0.0.8", .name = "pc8.ours.org",
-        .to = "friend3@firm3.com", .body = words(text, sizeof text, 8123456, 70),
-    };
-    uint32_t letter = add(b, &hers);
+    uint32_t letter = add_her_letter(b);
     judge(b);
     assert_int_equal(got(b, storm, letter, QS_STORM), 200);
     assert_int_equal(got(b, 0, storm, QS_LEGIT), 30);
@@ -771,12 +776,7 @@ static void test_varied_account(void **state)
         };
         add(b, &l);
     }
-    char text[3000] = "";
-    struct letter hers = {
-        .sender = "eve@ours.org", .user = "eve@ours.org", .address = "10.0.0.8", .name = "pc8.ours.org",
-        .to = "friend3@firm3.com", .body = words(text, sizeof text, 8123456, 70),
-    };
-    uint32_t letter = add(b, &hers);
+    uint32_t letter = add_her_letter(b);
     judge(b);
     assert_int_equal(got(b, storm, end, QS_STORM), 120);
     assert_int_equal(got(b, 0, storm, QS_LEGIT), 30);
