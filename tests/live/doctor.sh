@@ -14,8 +14,6 @@ if ! root=$("$lab/get-sendmail" 2> "$work/why"); then
     skip "doctor on sendmail" "$(tail -n 1 "$work/why")"
     exit 0
 fi
-port=$(free_port)
-at_end="$lab/mta-sendmail $work/sm $port stop; $at_end"
-"$lab/mta-sendmail" "$work/sm" "$port" start --root "$root"
+sendmail_start "$work/sm"
 python3 "$live/operate_inject.py" "$port" 8
 python3 "$live/doctor.py" sendmail "$work/sm/root/mqueue" '' "$work/state-sm" 8 || not_ok "sendmail" "ended with $?"

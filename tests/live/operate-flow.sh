@@ -30,9 +30,7 @@ if ! root=$("$lab/get-sendmail" 2> "$work/why"); then
 fi
 : > "$work/delivered"
 touch "$work/delivered.closed"
-port=$(free_port)
-at_end="$lab/mta-sendmail $work/sm $port stop; $at_end"
-"$lab/mta-sendmail" "$work/sm" "$port" start --root "$root" --site "$work/storm/site.json" --relay "$sink"
+sendmail_start "$work/sm" --site "$work/storm/site.json" --relay "$sink"
 rm -f "$work/storm/queue.tsv" "$work/storm/failed.tsv"
 "$lab/stormlab" inject-sendmail "$work/storm" --smtp "127.0.0.1:$port" --hosts "$work/sm/root/etc/hosts" \
     > "$work/inject.out" 2>&1 || not_ok "the storm is injected" "$(tail -n 1 "$work/inject.out")"

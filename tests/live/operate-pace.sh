@@ -20,7 +20,5 @@ if ! root=$("$lab/get-sendmail" 2> "$work/why"); then
 fi
 : > "$work/delivered"
 touch "$work/delivered.closed"
-port=$(free_port)
-at_end="$lab/mta-sendmail $work/sm $port stop; $at_end"
-"$lab/mta-sendmail" "$work/sm" "$port" start --root "$root" --relay "$sink"
+sendmail_start "$work/sm" --relay "$sink"
 python3 "$live/operate_pace.py" sendmail "$work" "$port" "$work/sm/root/mqueue" '' "$lab/mta-sendmail $work/sm $port run -q"

@@ -12,9 +12,7 @@ once() {
     echo "# $1: $2 messages"
     sink=$(free_port)
     background python3 "$live/operate_sink.py" "$sink" "$work/$1.delivered" 0.5
-    port=$(free_port)
-    at_end="$lab/mta-sendmail $work/$1 $port stop; $at_end"
-    "$lab/mta-sendmail" "$work/$1" "$port" start --root "$root" --relay "$sink"
+    sendmail_start "$work/$1" --relay "$sink"
     python3 "$live/operate_once.py" sendmail "$work/$1/root/mqueue" '' "$work/$1.state" "$work/$1.delivered" "$2" "$3" \
         "python3 $live/operate_inject.py $port $2 $4" "$lab/mta-sendmail $work/$1 $port run -q"
     "$lab/mta-sendmail" "$work/$1" "$port" stop

@@ -39,7 +39,5 @@ if ! root=$("$lab/get-sendmail" 2> "$work/why"); then
     skip rules-mine-sendmail "$(tail -n 1 "$work/why")"
     exit 0
 fi
-port=$(free_port)
-at_end="$lab/mta-sendmail $work/sm $port stop; $at_end"
-"$lab/mta-sendmail" "$work/sm" "$port" start --root "$root" --site "$case/out/site.json" --mc "$case/forms/sendmail"
+sendmail_start "$work/sm" --site "$case/out/site.json" --mc "$case/forms/sendmail"
 python3 "$live/rules_formats.py" sendmail "$case/out" "$case/forms" "$port"

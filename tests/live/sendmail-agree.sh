@@ -9,13 +9,6 @@ if ! root=$("$lab/get-sendmail" 2> "$work/why"); then
     exit 0
 fi
 
-sendmail_start() { # sendmail_start DIR OPTION...
-    dir=$1
-    shift
-    port=$(free_port)
-    at_end="$lab/mta-sendmail $dir $port stop; $at_end"
-    "$lab/mta-sendmail" "$dir" "$port" start --root "$root" "$@"
-}
 sm() { # sm DIR ARGUMENT...: the sendmail program
     dir=$1
     shift

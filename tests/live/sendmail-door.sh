@@ -8,9 +8,7 @@ if ! root=$("$lab/get-sendmail" 2> "$work/why"); then
     exit 0
 fi
 same() { if [ "$2" = "$3" ]; then ok "$1"; else not_ok "$1" "$2 is not $3"; fi; }
-port=$(free_port)
-at_end="$lab/mta-sendmail $work/sm $port stop; $at_end"
-"$lab/mta-sendmail" "$work/sm" "$port" start --root "$root"
+sendmail_start "$work/sm"
 "$lab/mta-sendmail" "$work/sm" "$port" stop
 
 # the same server, but it asks whether local users exist; an access map; and somebody who reads what it logs

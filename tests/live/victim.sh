@@ -93,9 +93,7 @@ fi
 mta=sendmail queue=$work/sm/root/mqueue config=$work/sm/root/sendmail.cf
 sink=$(free_port)
 background "$lab/sink" "$sink"
-port=$(free_port)
-at_end="$lab/mta-sendmail $work/sm $port stop; $at_end"
-"$lab/mta-sendmail" "$work/sm" "$port" start --root "$root" --relay "$sink" --dns 127.0.0.1
+sendmail_start "$work/sm" --relay "$sink" --dns 127.0.0.1
 python3 "$work/spam.py" "$port" $spams later@victim.example never@backup.example later@elsewhere.example
 "$lab/mta-sendmail" "$work/sm" "$port" run -q > /dev/null 2>&1
 check "sendmail: bounces to the victim are queued" wait_for $spams --mx loopback
@@ -112,9 +110,7 @@ open(sys.argv[1] + "/mc", "w").write(rules["sender-mx"])
 open(sys.argv[1] + "/access", "w").write(rules["domains"])
 open(sys.argv[1] + "/mailertable", "w").write(rules["mailertable"])
 PYTHON
-port=$(free_port)
-at_end="$lab/mta-sendmail $work/sm2 $port stop; $at_end"
-"$lab/mta-sendmail" "$work/sm2" "$port" start --root "$root" --relay "$sink" --dns 127.0.0.1 --mc "$work/mc"
+sendmail_start "$work/sm2" --relay "$sink" --dns 127.0.0.1 --mc "$work/mc"
 answers "the next one is refused at the door by badmx" '550 5.1.2 *' later@victim.example never@site.example
 answers "other mail is taken" '250 *' ann@elsewhere.example friend@site.example
 answers "and notices" '250 *' '' ann@site.example
@@ -129,9 +125,7 @@ table() { # table NAME: as makemap makes it
     LD_LIBRARY_PATH="$root/lib" "$(find "$root" -path '*libexec*' -name makemap -type f | head -n 1)" -C /dev/null \
         hash "$work/sm3/root/$1" < "$work/$1" 2> "$work/why" || cat "$work/why"
 }
-port=$(free_port)
-at_end="$lab/mta-sendmail $work/sm3 $port stop; $at_end"
-"$lab/mta-sendmail" "$work/sm3" "$port" start --root "$root" --relay "$sink" --mc "$work/mc"
+sendmail_start "$work/sm3" --relay "$sink" --mc "$work/mc"
 table access
 answers "the access map refuses the victim's name" '550 5.1.8 *comes back to us*' later@victim.example never@site.example
 answers "and mail to it" '550 5.4.6 *comes back to us*' ann@elsewhere.example boss@victim.example
