@@ -66,6 +66,8 @@ struct qs_received {
     struct qs_span from, by, with, id;  /* tokens behind these words, or empty */
     struct qs_span address;             /* the client address in brackets, without them */
     struct qs_span name;                /* in the same comment in front of it: what the host looked up; or empty */
+    bool login;                         /* the client had logged in: "with ESMTPSA" and the like (RFC 3848), or a comment
+                                           behind the address says so, as those of Postfix and sendmail do */
 };
 
 /* The result of a walk. Spans point into the message or into the scanner's buffers and live until the scanner's next

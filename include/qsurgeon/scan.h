@@ -16,6 +16,7 @@
 #include "qsurgeon/format.h"
 #include "qsurgeon/intern.h"
 #include "qsurgeon/mail.h"
+#include "qsurgeon/site.h"
 #include "qsurgeon/status.h"
 
 enum { QS_URLS_KEPT = 4, QS_BY_KEPT = 8, QS_BY_NEWEST = 3 };
@@ -77,7 +78,8 @@ struct qs_message {
     qs_sym message_id_text;                     /* only with qs_scan_options.detail */
     qs_sym hold_reason;
     qs_sym first_by;                            /* `by` host of the newest Received field: this host, usually */
-    qs_sym last_client;                         /* client address in the newest Received field that has one */
+    qs_sym last_client;                         /* client address of the newest Received field that tells of one outside
+                                                   of the site, or of a trusted relay; 0: none, or it had a login */
     int32_t local_uid;                          /* submitting user, or -1 */
     uint32_t flags;                             /* QS_ENV_... */
     uint16_t instance;                          /* index into qs_scan.queues */
@@ -123,6 +125,7 @@ struct qs_scan_options {
     unsigned threads;               /* 0: one for each processor */
     bool detail;                    /* keep what only `list`, `save` and `sql` show */
     const struct qs_table *only;    /* filled by qs_scan_only(): other messages are passed over; NULL: all are read */
+    const struct qs_site *site;     /* whose hosts hand mail on; may be filled until qs_scan_run; NULL: not known */
     bool identity;                  /* envelope and digest are enough: nothing that clusters or judges it is kept */
 };
 

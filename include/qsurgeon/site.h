@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <talloc.h>
 
+#include "qsurgeon/network.h"
 #include "qsurgeon/status.h"
 #include "qsurgeon/text.h"
 
@@ -40,6 +41,17 @@ struct qs_site {
 
 /* An empty site under `parent`; NULL when memory is out. */
 struct qs_site *qs_site_new(TALLOC_CTX *parent);
+
+/* The border between this site and the world: its networks and trusted relays, read once and asked often. */
+struct qs_border;
+/* Of a site, NULL: of one that nothing is known of. A child of parent; NULL when memory is out. */
+struct qs_border *qs_border_new(TALLOC_CTX *parent, const struct qs_site *site);
+/* Is the address this host, or in the site's networks? Where these are not known, private addresses are. */
+bool qs_border_inside(const struct qs_border *border, const struct qs_network *address);
+/* Is it a trusted relay, inside or not? */
+bool qs_border_trusts(const struct qs_border *border, const struct qs_network *address);
+/* Does the site name any trusted relay? */
+bool qs_border_guarded(const struct qs_border *border);
 
 /* Adds what the INI file `path` says in its section [site] to *site: hostname, which replaces the one that is known, and
  * the lists above by their names here, as words between commas and blanks, on indented lines as well, each list as often as

@@ -290,9 +290,9 @@ enum qs_status qs_session_open_list(struct qs_call *call, struct qs_session **ou
 enum qs_status qs_session_open(struct qs_call *call, bool detail, qs_picture picture, void *data,
                                struct qs_session **out, struct qs_error *err)
 {
-    const struct qs_scan_options how = {.threads = call->options->threads, .detail = detail};
     struct qs_session *session = talloc_zero(call->memory, struct qs_session);
     struct qs_site *site = qs_site_new(call->memory);
+    const struct qs_scan_options how = {.threads = call->options->threads, .detail = detail, .site = site};
     struct progress progress = {
         .begin = seconds_now(), .terminal = qs_is_terminal(stderr), .rewritable = qs_is_rewritable(stderr),
         .want_picture = picture};

@@ -278,13 +278,17 @@ static bool is_to_loopback(const struct qs_known *known, const struct qs_scan *s
     return waiting > 0;
 }
 
-/* A stranger's connection to a host that only the filter should talk to. */
-static bool is_bypass(const struct qs_known *known, const struct qs_network *client)
+/* Did the mail come in from a stranger, to this host or to one of ours that handed it on, where only the filter should? */
+static bool is_bypass(const struct qs_known *known, const struct qs_scan *scan, const struct qs_message *m,
+                      const struct qs_network *client)
 {
-    for (size_t i = 0; i < known->relay_count; i++)
-        if (qs_network_covers(&known->relay[i], client))
-            return false;
-    return known->relay_count > 0;
+    struct qs_network first;
+    if (!qs_border_guarded(known->border) || qs_border_trusts(known->border, client))
+        return false;
+    if (!qs_is_own_address(known, client))
+        return true;
+    return qs_read_address(qs_sym_str(scan->strings, m->last_client), &first) && !qs_is_own_address(known, &first) &&
+           !qs_border_trusts(known->border, &first);
 }
 
 static void client_facts(const struct qs_known *known, const struct qs_scan *scan, const struct qs_message *m,
@@ -309,10 +313,10 @@ static void client_facts(const struct qs_known *known, const struct qs_scan *sca
         f->bits |= QS_F_NO_NAME;
     f->net = valid ? qs_net_digest(&address) : digest_of(text, 5);
     f->source = proper ? qs_host_hash(name) : f->net;
+    if (valid && !(f->bits & (QS_F_AUTH | QS_F_LOCAL)) && is_bypass(known, scan, m, &address))
+        f->bits |= QS_F_BYPASS;
     if (f->bits & QS_F_INSIDE)
         return;
-    if (valid && is_bypass(known, &address))
-        f->bits |= QS_F_BYPASS;
     if (proper && (same_organisation(name, qs_domain_of(qs_sym_span(scan->strings, m->sender))) ||
                    same_organisation(name, qs_domain_of(qs_sym_span(scan->strings, m->from)))))
         f->bits |= QS_F_MATCH;

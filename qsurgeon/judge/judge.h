@@ -28,11 +28,7 @@ struct qs_known {
     struct qs_table *outside;       /* addresses (symbols) under which other hosts see us, from returned messages */
     struct qs_table *honeypots;     /* digests of addresses */
     struct qs_table *good;          /* digests of addresses, and of "@" and a domain */
-    struct qs_network *network;
-    size_t network_count;
-    struct qs_network *relay;       /* the trusted relays */
-    size_t relay_count;
-    bool networks_given;            /* else private addresses are taken for our own */
+    struct qs_border *border;       /* what is inside */
     bool names_missing;             /* this host looks up no client names: their absence says nothing */
 };
 

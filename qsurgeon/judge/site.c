@@ -57,34 +57,9 @@ bool qs_read_address(const char *text, struct qs_network *out)
     return *text && qs_network_parse(qs_span_of(text), out, NULL) == QS_OK;
 }
 
-static bool same_bits(const unsigned char *a, const unsigned char *b, unsigned bits)
-{
-    return memcmp(a, b, bits / 8) == 0 && (bits % 8 == 0 || (a[bits / 8] ^ b[bits / 8]) >> (8 - bits % 8) == 0);
-}
-
-static bool is_private(const struct qs_network *n)
-{
-    const unsigned char *a = n->address;
-    if (n->v6)
-        return (a[0] & 0xfe) == 0xfc || (a[0] == 0xfe && (a[1] & 0xc0) == 0x80);
-    return a[0] == 10 || (a[0] == 172 && (a[1] & 0xf0) == 16) || (a[0] == 192 && a[1] == 168);
-}
-
-/* This host itself: the rest of 127/8 may stand for clients behind a proxy. */
-static bool is_loopback(const struct qs_network *n)
-{
-    static const unsigned char v6[16] = {[15] = 1}, v4[4] = {127, 0, 0, 1};
-    return n->v6 ? memcmp(n->address, v6, 16) == 0 : memcmp(n->address, v4, 4) == 0;
-}
-
 bool qs_is_own_address(const struct qs_known *known, const struct qs_network *n)
 {
-    if (is_loopback(n) || (!known->networks_given && is_private(n)))
-        return true;
-    for (size_t i = 0; i < known->network_count && (n->v6 || n->address[0] != 127); i++)
-        if (n->v6 == known->network[i].v6 && same_bits(n->address, known->network[i].address, known->network[i].bits))
-            return true;
-    return false;
+    return qs_border_inside(known->border, n);
 }
 
 bool qs_is_own_name(const struct qs_known *known, struct qs_span name)
@@ -368,16 +343,7 @@ static bool fill_tables(struct qs_known *known)
     for (size_t i = 0; i < site->good_sender_count; i++)
         if (!mark(known->good, qs_name_digest(qs_span_of(site->good_senders[i]))))
             return false;
-    known->network = talloc_array(known, struct qs_network, site->network_count ? (unsigned)site->network_count : 1);
-    for (size_t i = 0; known->network && i < site->network_count; i++)
-        known->network_count += qs_network_parse(qs_span_of(site->networks[i]), &known->network[known->network_count],
-                                                 NULL) == QS_OK;
-    known->relay = talloc_array(known, struct qs_network, (unsigned)site->trusted_relay_count + 1);
-    for (size_t i = 0; known->relay && i < site->trusted_relay_count; i++)
-        known->relay_count += qs_network_parse(qs_span_of(site->trusted_relays[i]), &known->relay[known->relay_count],
-                                               NULL) == QS_OK;
-    known->networks_given = known->network_count > 0;
-    return known->network && known->relay;
+    return true;
 }
 
 struct qs_known *qs_know_site(TALLOC_CTX *parent, const struct qs_scan *scan, const struct qs_site *given)
@@ -386,13 +352,14 @@ struct qs_known *qs_know_site(TALLOC_CTX *parent, const struct qs_scan *scan, co
     if (!known)
         return NULL;
     known->site = qs_site_new(known);
+    known->border = qs_border_new(known, given);
     known->hosts = qs_table_new(known, 16);
     known->domains = qs_table_new(known, 64);
     known->orgs = qs_table_new(known, 64);
     known->outside = qs_table_new(known, 16);
     known->honeypots = qs_table_new(known, 16);
     known->good = qs_table_new(known, 16);
-    bool ok = known->site && known->hosts && known->domains && known->orgs && known->outside && known->honeypots &&
+    bool ok = known->site && known->border && known->hosts && known->domains && known->orgs && known->outside && known->honeypots &&
               known->good && copy_site(known, given);
     if (ok && known->site->hostname)
         ok = add_host(known, qs_span_of(known->site->hostname), true);

@@ -403,6 +403,7 @@ static void parse_received(struct qs_received *r, struct qs_span value)
                 }
             }
             if (inside > 0) {
+                r->login |= r->address.len > 0 && IS(token, "authenticated");
                 if (bracket == NULL && (r->address.len == 0 || claimed) && r->by.ptr == NULL) {
                     r->name = token;
                 }
@@ -427,6 +428,9 @@ static void parse_received(struct qs_received *r, struct qs_span value)
                 break;
             }
         }
+    }
+    if (r->with.len > 5 && (r->with.ptr[r->with.len - 1] | 0x20) == 'a') {
+        r->login = true;        /* ESMTPA, LMTPSA, UTF8SMTPSA */
     }
     if (r->address.len == 0 && r->from.len > 0 && byte_is_digit(r->from.ptr[0])) {
         size_t n = 0;

@@ -40,6 +40,7 @@ struct qs_scan_lens {
     struct qs_fingerprinter *fingerprinter;
     struct qs_mail *mail, *returned;
     struct qs_arena *arena;                     /* recipients and returned messages; lives as long as the scan */
+    struct qs_border *border;
     struct last last[REMEMBERED];
     struct qs_scan_totals totals;
     bool no_memory;
@@ -266,7 +267,8 @@ struct qs_scan_lens *qs_scan_lens_new(TALLOC_CTX *parent, struct qs_scan *scan)
     lens->mail = talloc_zero(lens, struct qs_mail);
     lens->returned = talloc_zero(lens, struct qs_mail);
     lens->arena = qs_arena_new(lens);
-    if (lens->reader && lens->outer && lens->inner && lens->fingerprinter && lens->mail && lens->returned && lens->arena)
+    lens->border = qs_border_new(lens, scan->options.site);
+    if (lens->border && lens->reader && lens->outer && lens->inner && lens->fingerprinter && lens->mail && lens->returned && lens->arena)
         return lens;
     talloc_free(lens);
     return NULL;
@@ -342,9 +344,31 @@ static uint32_t fold(uint64_t hash)
     return (uint32_t)(hash ^ hash >> 32);
 }
 
+/* RFC 3848 and RFC 6531, but not HTTP, IMAP, POP3. */
+static bool is_mail_protocol(struct qs_span with)
+{
+    return qs_span_starts_nocase(with, "SMTP") || qs_span_starts_nocase(with, "ESMTP") ||
+           qs_span_starts_nocase(with, "LMTP") || qs_span_starts_nocase(with, "UTF8");
+}
+
+/* Through the fields that hosts of ours wrote, newest first, to the one that took the message over from the world: as long as
+ * clients are inside, the next field is one of ours, too. What was fetched from a mailbox came in by no door. */
+static void keep_last_client(struct qs_scan_lens *lens, const struct qs_mail *mail, struct qs_message *m)
+{
+    for (unsigned i = 0; i < mail->received_count; i++) {
+        const struct qs_received *r = &mail->received[i];
+        struct qs_network client;
+        bool known = r->address.len && qs_network_parse(r->address, &client, NULL) == QS_OK;
+        if (!known || (qs_border_inside(lens->border, &client) && !qs_border_trusts(lens->border, &client)))
+            continue;
+        if (!r->login && is_mail_protocol(r->with))
+            m->last_client = keep(lens->scan, r->address);
+        return;
+    }
+}
+
 static void keep_hops(struct qs_scan_lens *lens, const struct qs_mail *mail, struct qs_message *m)
 {
-    struct qs_scan *scan = lens->scan;
     m->received = u8(mail->received_total);
     struct qs_span own = mail->received_count ? mail->received[0].by : (struct qs_span){NULL, 0};
     size_t hops = 0;
@@ -354,8 +378,7 @@ static void keep_hops(struct qs_scan_lens *lens, const struct qs_mail *mail, str
     }
     m->own_hops = u8(hops);
     m->first_by = keep_again(lens, LAST_BY, own, true);
-    for (unsigned i = 0; i < mail->received_count && !m->last_client; i++)
-        m->last_client = keep(scan, mail->received[i].address);
+    keep_last_client(lens, mail, m);
 }
 
 static struct qs_returned *new_returned(struct qs_arena *arena, unsigned hops)

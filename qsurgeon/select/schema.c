@@ -77,7 +77,7 @@ static const struct qs_column columns[] = {
     {"messages", "received", "INTEGER", "Received fields"},
     {"messages", "own_hops", "INTEGER", "how often this host stands in them"},
     {"messages", "first_by", "TEXT", "host that the newest Received field was written by"},
-    {"messages", "last_client", "TEXT", "newest client address in the Received fields"},
+    {"messages", "last_client", "TEXT", "newest client address in the Received fields from outside the site, or a trusted relay's"},
     {"messages", "body_hash", "TEXT", "digest of the normalised text, 16 hex digits; '': no text"},
     {"messages", "url_host", "TEXT", "host of the first link"},
     {"messages", "url_hosts", "INTEGER", "distinct hosts of links"},

@@ -4,6 +4,7 @@
 . "$(dirname "$0")/lib"
 need_root door
 command -v unbound > /dev/null || { skip door "unbound is not installed"; exit 0; }
+[ "${QS_PRIVATE_NETWORK:-}" = 1 ] || "$lab/get-sendmail" > /dev/null 2>&1 || true      # while there is a way out
 in_private_network door
 ip addr add 192.0.2.40/32 dev lo        # this host's own address
 
@@ -49,21 +50,35 @@ for address in 198.51.100.7 198.51.100.8 203.0.113.77; do ip addr add "$address/
 cat > "$work/send.py" <<'PYTHON'
 import smtplib
 import sys
-for client, to in (("198.51.100.7", "through@first.example"), ("203.0.113.77", "around@first.example"),
-                   ("198.51.100.8", "neighbour@first.example"), ("203.0.113.77", "root@mx.site.example"),
-                   ("127.0.0.1", "inside@first.example")):
+# what a host of ours says that it had from outside; behind it whatever a stranger says
+inner = "Received: from x (%s) by inner.site.example (%s) with %s id 4ABCDEF; Sun, 22 Nov 2026 10:00:00 +0000\n"
+stranger = inner % ("unknown [203.0.113.77]", "Postfix", "ESMTP")
+through = inner % ("filter.example [198.51.100.7]", "Postfix", "ESMTPS")
+there = {
+    "inner": stranger, "inner-through": through + stranger, "inner-twice": inner % ("[127.0.0.1]", "amavis", "ESMTP") + stranger,
+    "inner-sendmail": inner % ("[203.0.113.77]", "8.17.1/8.17.1", "ESMTP") + through,
+    "inner-login": inner % ("unknown [203.0.113.77]", "Postfix", "ESMTPSA"),
+    "inner-sendmail-login": inner % ("[203.0.113.77]) (authenticated bits=0", "8.17.1/8.17.1", "ESMTP"),
+    "inner-web": inner % ("[203.0.113.77]", "webmail", "HTTP"), "inside": "",
+}
+domain = sys.argv[2]
+for client, name in (("198.51.100.7", "through"), ("203.0.113.77", "around"), ("198.51.100.8", "neighbour"),
+                     *(("127.0.0.1", name) for name in there)):
     with smtplib.SMTP("127.0.0.1", int(sys.argv[1]), source_address=(client, 0), timeout=60) as s:
-        s.sendmail("ann@elsewhere.example", [to], f"Subject: {to}\n\nHello.\n")
+        head = there.get(name, through if name == "around" else "")
+        s.sendmail("ann@elsewhere.example", [f"{name}@{domain}"], f"{head}Subject: {name}@\n\nHello.\n")
+with smtplib.SMTP("127.0.0.1", int(sys.argv[1]), source_address=("203.0.113.77", 0), timeout=60) as s:
+    s.sendmail("ann@elsewhere.example", ["root@mx.site.example"], "Subject: root@\n\nHello.\n")
 PYTHON
-python3 "$work/send.py" "$port"
+marked() { python3 -c 'import json, sys
+m = {r["subject"].split("@")[0]: "+".join(r["marks"]) for r in map(json.loads, open(sys.argv[1])) if r["marks"]}
+print(" ".join(f"{k}={m[k]}" for k in sorted(m)))' "$1"; }
+want='around=bypass inner=bypass inner-sendmail=bypass inner-twice=bypass neighbour=bypass root=bypass+host-name'
+python3 "$work/send.py" "$port" first.example
 run list --json > "$work/list"
-marks=$(python3 -c 'import json, sys
-m = {r["subject"].split("@")[0]: "+".join(r["marks"]) for r in map(json.loads, open(sys.argv[1]))}
-print(" ".join(f"{k}={m[k]}" for k in sorted(m)))' "$work/list")
-want='around=bypass inside= neighbour=bypass root=bypass+host-name through='
-check "what came around the filter is marked" [ "$marks" = "$want" ]
+check "what came around the filter is marked" [ "$(marked "$work/list")" = "$want" ]
 count=$(run list --ids --where "marks LIKE '%bypass%'" | wc -l)
-check "and can be selected" [ "$count" = 3 ]
+check "and can be selected" [ "$count" = 6 ]
 
 # --- rules
 status=0
@@ -92,14 +107,26 @@ for r in map(json.loads, open(sys.argv[1])):
         open(sys.argv[2], "w").write(r["content"])' "$work/rules" "$work/door.nft"
 if ! command -v nft > /dev/null || ! echo 'table inet qsurgeon_test { }' | nft -c -f - 2> "$work/why"; then
     skip door-nft "nft is not permitted: $(tail -n 1 "$work/why" 2> /dev/null)"
-    exit 0
-fi
-check "nft understands it" nft -c -f "$work/door.nft"
-printf '[site]\ntrusted_relays = 198.51.100.7 2001:db8::/32 198.51.100.0/24 2001:db8:1::9\n' > "$work/site.conf"
-run rules door --no-dns --json | python3 -c 'import json, sys
+else
+    check "nft understands it" nft -c -f "$work/door.nft"
+    printf '[site]\ntrusted_relays = 198.51.100.7 2001:db8::/32 198.51.100.0/24 2001:db8:1::9\n' > "$work/site.conf"
+    run rules door --no-dns --json | python3 -c 'import json, sys
 for r in map(json.loads, sys.stdin):
     if r["rule"] == "door-nft":
         print(r["content"])' > "$work/six.nft"
-check "also ranges within ranges, of both families" nft -c -f "$work/six.nft"
-# only in this network: the rule for port 25 closes the door of 127.0.0.1 to nobody, and loading it twice is no error
-check "it can be loaded, and once more" sh -c 'nft -f "$1" && nft -f "$1"' sh "$work/door.nft"
+    check "also ranges within ranges, of both families" nft -c -f "$work/six.nft"
+    # only in this network: the rule for port 25 closes the door of 127.0.0.1 to nobody, and loading it twice is no error
+    check "it can be loaded, and once more" sh -c 'nft -f "$1" && nft -f "$1"' sh "$work/door.nft"
+fi
+
+# --- the marks in a sendmail queue
+if ! root=$("$lab/get-sendmail" 2> "$work/why"); then
+    skip door-sendmail "$(tail -n 1 "$work/why")"
+    exit 0
+fi
+printf '[site]\ntrusted_relays = 198.51.100.7\nnetworks = 127.0.0.0/8\n' > "$work/site.conf"
+sendmail_start "$work/sm"
+python3 "$work/send.py" "$port" elsewhere.example
+timeout 100 "$QSURGEON" --mta sendmail --queue "$work/sm/root/mqueue" --config "$work/sm/root/sendmail.cf" \
+    --site "$work/site.conf" list --json > "$work/list"
+check "what came around the filter is marked in sendmail's queue, too" [ "$(marked "$work/list")" = "$want" ]

@@ -186,6 +186,10 @@ static void received(void **state)
           "a.example", "b.example", "SMTP", "u1", "192.0.2.2" },
         { "from [192.0.2.3] (helo=a.example) by b.example with esmtpsa (TLS1.2) (Exim 4.96) id 1abc-000; Mon",
           "[192.0.2.3]", "b.example", "esmtpsa", "1abc-000", "192.0.2.3" },
+        { "from a.example (a.example [192.0.2.3]) (authenticated bits=0) by b.example (8.17/8.17) with ESMTP id 5; Mon",
+          "a.example", "b.example", "ESMTP", "5", "192.0.2.3" },
+        { "from authenticated (authenticated [192.0.2.3]) by b.example with ESMTP id 5; Mon", "authenticated", "b.example",
+          "ESMTP", "5", "192.0.2.3" },
         /* a client that calls itself an address, which need not be its own */
         { "from [127.0.0.1] (a.example [192.0.2.6]) by b.example (Postfix) with ESMTP id 3; Mon", "[127.0.0.1]",
           "b.example", "ESMTP", "3", "192.0.2.6" },
@@ -216,6 +220,7 @@ static void received(void **state)
         assert_span(mail.received[0].with, cases[i].with);
         assert_span(mail.received[0].id, cases[i].id);
         assert_span(mail.received[0].address, cases[i].address);
+        assert_int_equal(mail.received[0].login, strcmp(cases[i].with, "esmtpsa") == 0 || strstr(cases[i].value, "bits=0"));
     }
 }
 
