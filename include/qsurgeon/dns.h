@@ -38,6 +38,8 @@ enum {
     QS_DNS_EXCHANGERS = 16,         /* looked at of each domain, the most preferred; mail servers try fewer */
     QS_DNS_ADDRESSES = 8,           /* of each exchanger and family */
     QS_DNS_DOMAINS = 200000,        /* asked in one run */
+    QS_DNS_REMEMBERED = 900,        /* seconds that an answer holds at most; shorter, where its TTL says so */
+    QS_DNS_TEXT_MOST = 16 << 20,    /* bytes of qs_dns.answers */
 };
 
 struct qs_dns_options {
@@ -47,6 +49,9 @@ struct qs_dns_options {
     int64_t silence;                /* milliseconds until somebody must have answered something; 0: limit */
     const struct qs_site *site;     /* what is served here is not asked; may be NULL */
     bool served_too;                /* ask them all the same */
+    int64_t now;                    /* seconds since 1970; 0: nothing is remembered from one run to the next */
+    struct qs_span earlier;         /* qs_dns.answers of another run. Answers that still hold, and of the same servers, are
+                                       not asked for again; whatever else stands there is passed over */
 };
 
 struct qs_exchanger {
@@ -71,6 +76,7 @@ struct qs_dns {
     size_t late;                    /* of those, not answered or not asked when the time was over */
     size_t failed;                  /* of those, answered by an error */
     bool silent;                    /* nobody had answered anything when options->silence was over: nothing is known */
+    struct qs_span answers;         /* text for the next run; empty: that of before is as good */
     struct qs_dns_index *index;     /* private */
 };
 

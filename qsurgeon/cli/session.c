@@ -9,6 +9,7 @@
 
 #include "qsurgeon/dns.h"
 #include "qsurgeon/format.h"
+#include "answers.h"
 #include "maps.h"
 #include "terminal.h"
 
@@ -151,9 +152,16 @@ enum qs_status qs_session_site(struct qs_call *call, struct qs_site *site, struc
     return status == QS_OK ? read_site_file(options, site, err) : status;
 }
 
-/* What is not answered is unknown, and said. */
-static void tell_silence(const struct qs_dns *dns)
+static struct qs_dns_options dns_options(const struct qs_call *call, const struct qs_site *site)
 {
+    return (struct qs_dns_options){.server = call->options->dns_server, .clock = qs_milliseconds, .limit = DNS_TIME,
+                                   .silence = DNS_SILENCE, .site = site, .now = time(NULL), .earlier = qs_answers_read(call)};
+}
+
+/* What is not answered is unknown, and said. */
+static void answered(const struct qs_call *call, const struct qs_dns *dns)
+{
+    qs_answers_keep(call, dns->answers);
     if (dns->silent)
         qs_complain("DNS: nobody answers: what the %zu domains are is not known; --no-dns does not ask", dns->count);
     else if (dns->late || dns->failed)
@@ -164,11 +172,11 @@ static void tell_silence(const struct qs_dns *dns)
 enum qs_status qs_session_dns(struct qs_call *call, const struct qs_site *site, char *const *domain, size_t count,
                               struct qs_dns **dns, struct qs_error *err)
 {
-    const struct qs_dns_options how = {.server = call->options->dns_server, .clock = qs_milliseconds, .limit = DNS_TIME,
-                                       .silence = DNS_SILENCE, .site = site, .served_too = true};
+    struct qs_dns_options how = dns_options(call, site);
+    how.served_too = true;
     enum qs_status status = qs_dns_ask(call->memory, &how, domain, count, dns, err);
     if (status == QS_OK)
-        tell_silence(*dns);
+        answered(call, *dns);
     return status;
 }
 
@@ -176,17 +184,16 @@ enum qs_status qs_session_dns(struct qs_call *call, const struct qs_site *site, 
 static enum qs_status ask_dns(struct qs_call *call, const struct qs_session *session, struct qs_site *site,
                               struct qs_error *err)
 {
-    const struct qs_dns_options how = {.server = call->options->dns_server, .clock = qs_milliseconds, .limit = DNS_TIME,
-                                       .silence = DNS_SILENCE, .site = site};
     struct qs_dns *dns = NULL;
     bool unasked = call->options->command->asks_dns && !call->options->no_dns;
     if (!unasked && !call->options->dns && !call->options->selection->mx)
         return QS_OK;
+    const struct qs_dns_options how = dns_options(call, site);
     enum qs_status status = qs_dns_ask_scan(call->memory, &how, session->view.scan, &dns, err);
     if (status != QS_OK)
         return status;
     site->dns = dns;
-    tell_silence(dns);
+    answered(call, dns);
     return QS_OK;
 }
 

@@ -12,16 +12,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "asking.h"
 #include "judge.h"
 
 enum {
     IN_FLIGHT = 200,                /* queries */
     QUERY_TIME = 1500,              /* milliseconds until c-ares asks again */
     QUERY_TRIES = 2,
-    SOCKETS = 64,
     HOSTS = 400000,
     NAME_LONGEST = 253,             /* RFC 1035, without the final dot */
-    OWN = 64,
+    NOTHING_LONGEST = 300,          /* seconds that the word of nothing holds, and that of a failure */
+    FAILED_LONGEST = 120,
 };
 
 static const char *const names[QS_MX_KINDS] = {
@@ -63,50 +64,13 @@ enum qs_mx qs_mx_of_address(const struct qs_network *n)
 
 /* --- what is asked --------------------------------------------------------------------------------------------------- */
 
-enum answer { WAITING, FOUND, NOTHING, FAILED };
-
-struct host {
-    char *name;
-    struct qs_network address[2 * QS_DNS_ADDRESSES];
-    unsigned count;
-    enum answer answer[2];          /* A, AAAA */
-};
-
-struct asked {
-    enum answer answer;
-    bool served, skipped;           /* here; no name that could be asked */
-    unsigned count;
-    uint32_t host[QS_DNS_EXCHANGERS];
-    unsigned preference[QS_DNS_EXCHANGERS];
-};
-
-struct qs_dns_index {
-    struct qs_table *table;         /* digest of a domain to its route */
-};
-
-struct work {
-    struct qs_dns *dns;
-    const struct qs_site *site;
-    struct asked *asked;            /* of each route */
-    struct host *host;
-    uint32_t host_count, host_room, next_host;
-    size_t next_domain;
-    struct qs_table *host_index;
-    struct qs_network own[OWN];
-    size_t own_count;
-    ares_channel channel;
-    struct pollfd socket[SOCKETS];
-    unsigned in_flight;
-    bool asked_any, heard, failed;  /* heard: somebody answered, if by an error; failed: out of memory */
-};
-
 struct query {
     struct work *work;
     uint32_t at;                    /* domain or host */
     int type;
 };
 
-static bool is_askable(struct qs_span name)
+bool qs_dns_askable(struct qs_span name)
 {
     bool dot = false;
     for (size_t i = 0; i < name.len; i++) {
@@ -164,13 +128,13 @@ static uint32_t host_of(struct work *w, const char *text)
     } else if (is_localhost(name)) {
         h->address[h->count++] = (struct qs_network){{127, 0, 0, 1}, 32, false};
         h->answer[0] = h->answer[1] = FOUND;
-    } else if (!is_askable(qs_span_of(name))) {
+    } else if (!qs_dns_askable(qs_span_of(name))) {
         h->answer[0] = h->answer[1] = FAILED;
     }
     return w->host_count++;
 }
 
-static void add_exchanger(struct work *w, struct asked *asked, const char *name, unsigned preference)
+void qs_dns_add_exchanger(struct work *w, struct asked *asked, const char *name, unsigned preference)
 {
     unsigned at = asked->count;
     while (at > 0 && asked->preference[at - 1] > preference)
@@ -205,6 +169,47 @@ static unsigned answers_in(const unsigned char *reply, int len)
     return len >= NS_HFIXEDSZ ? (unsigned)reply[6] << 8 | reply[7] : 0;
 }
 
+/* The name at p: what follows it, or NULL. */
+static const unsigned char *behind_name(const unsigned char *p, const unsigned char *end)
+{
+    while (p < end && *p && *p < 0x40)
+        p += *p + 1;
+    ptrdiff_t last = p < end && *p ? 2 : 1;         /* a pointer, or the root */
+    return end - p >= last ? p + last : NULL;
+}
+
+/* The least time to live in the reply, at most `most`: what holds for all of its answers, or of the zone that says that there
+ * is none (RFC 2308). */
+static int64_t least_ttl(const unsigned char *reply, int len, int64_t most)
+{
+    const unsigned char *p = reply + NS_HFIXEDSZ, *end = reply + len;
+    if (len < NS_HFIXEDSZ)
+        return 0;
+    unsigned questions = (unsigned)reply[4] << 8 | reply[5];
+    unsigned records = ((unsigned)reply[6] << 8 | reply[7]) + ((unsigned)reply[8] << 8 | reply[9]);
+    for (; questions && p; questions--) {
+        p = behind_name(p, end);
+        p = p && end - p >= 4 ? p + 4 : NULL;
+    }
+    for (; records && p; records--) {
+        p = behind_name(p, end);
+        if (!p || end - p < 10)
+            return 0;
+        int64_t ttl = (int64_t)p[4] << 24 | p[5] << 16 | p[6] << 8 | p[7];
+        ptrdiff_t size = p[8] << 8 | p[9];
+        most = ttl < most ? ttl : most;
+        p = end - p - 10 >= size ? p + 10 + size : NULL;
+    }
+    return p ? most : 0;
+}
+
+static int64_t holds_until(const struct work *w, enum answer answer, const unsigned char *reply, int len)
+{
+    int64_t ttl = answer == FAILED ? FAILED_LONGEST
+                : least_ttl(reply, len, answer == NOTHING ? NOTHING_LONGEST : QS_DNS_REMEMBERED);
+    return w->now ? w->now + ttl : 0;
+}
+
 static void take_mx(struct work *w, uint32_t at, int status, const unsigned char *reply, int len)
 {
     struct asked *asked = &w->asked[at];
@@ -216,13 +221,13 @@ static void take_mx(struct work *w, uint32_t at, int status, const unsigned char
     } else if (status == ARES_ENODATA && knows(reply, len)) {       /* the address stands for it: RFC 5321 */
         asked->answer = FOUND;
         w->dns->route[at].implicit = true;
-        add_exchanger(w, asked, w->dns->route[at].domain, 0);
+        qs_dns_add_exchanger(w, asked, w->dns->route[at].domain, 0);
     } else if (status == ARES_SUCCESS && list) {
         asked->answer = FOUND;
         bool null = !list->next && list->host && (!*list->host || strcmp(list->host, ".") == 0);    /* RFC 7505 */
         for (const struct ares_mx_reply *mx = list; mx && !null; mx = mx->next)
             if (mx->host && *mx->host)
-                add_exchanger(w, asked, mx->host, mx->priority);
+                qs_dns_add_exchanger(w, asked, mx->host, mx->priority);
         if (!asked->count && asked->answer == FOUND)
             asked->answer = null ? NOTHING : FAILED;
     } else {
@@ -230,6 +235,7 @@ static void take_mx(struct work *w, uint32_t at, int status, const unsigned char
     }
     if (list)
         ares_free_data(list);
+    asked->until = holds_until(w, asked->answer, reply, len);
 }
 
 static void take_addresses(struct work *w, uint32_t at, bool v6, int status, const unsigned char *reply, int len)
@@ -257,6 +263,8 @@ static void take_addresses(struct work *w, uint32_t at, bool v6, int status, con
     } else {
         h->answer[v6] = FAILED;
     }
+    int64_t until = holds_until(w, h->answer[v6], reply, len);
+    h->until = h->until && h->until < until ? h->until : until;
 }
 
 static void on_answer(void *data, int status, int timeouts, unsigned char *reply, int len)
@@ -303,7 +311,7 @@ static void send_more(struct work *w)
             send_query(w, name, at, ns_t_aaaa);
         } else if (w->next_domain < w->dns->count) {
             uint32_t at = (uint32_t)w->next_domain++;
-            if (!w->asked[at].served && !w->asked[at].skipped)
+            if (!w->asked[at].served && !w->asked[at].skipped && w->asked[at].answer == WAITING)
                 send_query(w, w->dns->route[at].domain, at, ns_t_mx);
         } else {
             return;
@@ -496,13 +504,18 @@ static enum qs_status start(struct work *w, const struct qs_dns_options *options
         if (*at != dns->count || !*name)
             continue;               /* asked already */
         w->asked[dns->count].served = !options->served_too && is_served(options->site, name);
-        w->asked[dns->count].skipped = !is_askable(qs_span_of(name));
+        w->asked[dns->count].skipped = !qs_dns_askable(qs_span_of(name));
         dns->route[dns->count++].domain = name;
     }
     for (unsigned i = 0; i < SOCKETS; i++)
         w->socket[i].fd = -1;
     read_interfaces(w);
-    return open_channel(w, options->server, err);
+    enum qs_status status = open_channel(w, options->server, err);
+    if (status == QS_OK && w->now) {
+        qs_dns_recall(w, options->earlier);
+        status = w->failed ? qs_fail(err, QS_NOMEM, "out of memory") : QS_OK;
+    }
+    return status;
 }
 
 static void run(struct work *w, const struct qs_dns_options *options)
@@ -527,10 +540,13 @@ enum qs_status qs_dns_ask(TALLOC_CTX *parent, const struct qs_dns_options *optio
                                 ? QS_OK : qs_fail(err, QS_NOMEM, "out of memory");
     if (status == QS_OK) {
         w->site = options->site;
+        w->now = options->now;
         status = start(w, options, domain, count, err);
     }
     if (status == QS_OK)
         run(w, options);
+    if (status == QS_OK && w->now && w->asked_any && !w->dns->silent && !qs_dns_remember(w, options->earlier))
+        status = qs_fail(err, QS_NOMEM, "out of memory");
     if (w && w->channel)
         ares_destroy(w->channel);
     for (size_t i = 0; status == QS_OK && i < w->dns->count; i++)
@@ -568,7 +584,7 @@ static bool count_seen(TALLOC_CTX *scratch, const struct qs_scan *scan, struct s
         const struct qs_message *m = &scan->messages[i];
         for (uint32_t r = 0; r < m->recipient_count; r++) {
             struct qs_span domain = qs_domain_of(qs_sym_span(scan->strings, m->recipients[r].address));
-            if (m->recipients[r].state != QS_RCPT_TODO || !is_askable(domain))
+            if (m->recipients[r].state != QS_RCPT_TODO || !qs_dns_askable(domain))
                 continue;
             uint32_t *at = qs_table_at(index, qs_name_digest(domain), *used);
             if (!at)

@@ -24,7 +24,7 @@ cat > "$work/site.conf" <<'TEXT'
 [site]
 trusted_relays = 198.51.100.7
 TEXT
-run() { timeout 100 "$QSURGEON" --mta postfix --queue "$work/pf/spool" --config "$work/pf/etc" --site "$work/site.conf" "$@"; }
+run() { timeout 100 "$QSURGEON" --mta postfix --queue "$work/pf/spool" --config "$work/pf/etc" --site "$work/site.conf" --state "$work/state" "$@"; }
 
 # --- doctor --dns
 run doctor --dns --json > "$work/roles" 2> "$work/said"

@@ -116,6 +116,66 @@ static void test_silence(void **state)
     close(fd);
 }
 
+/* What an earlier run was told, and what nobody can have been told. Nobody answers here: only what is taken from the text is
+ * known. */
+static void test_earlier(void **state)
+{
+    (void)state;
+    static const char head[] = "qsurgeon-dns 1 [127.0.0.1]:1\n", host[] = "h 1900 1 2 mx.good.example 192.0.2.1\n";
+    static const struct {
+        const char *lines;
+        enum qs_mx mx;
+    } table[] = {
+        {"d 1900 1 0 one.example 10 mx.good.example\n", QS_MX_OK},
+        {"d 1001 1 0 one.example 10 mx.good.example 20 127.0.0.1\n", QS_MX_OK},
+        {"d 1900 1 0 one.example 10 127.0.0.1\n", QS_MX_LOOPBACK},
+        {"d 1900 1 0 one.example 0 ::1\n", QS_MX_LOOPBACK},
+        {"d 1900 1 0 one.example 65535 localhost\n", QS_MX_LOOPBACK},
+        {"d 1900 2 0 one.example\n", QS_MX_NONE},
+        {"d 1900 3 0 one.example\n", QS_MX_UNKNOWN},
+        {"d 1900 1 0 one.example 10 mx.other.example\n", QS_MX_UNKNOWN},         /* whose address has to be asked for */
+        {"d 1900 1 0 one.example 10 mx.other.example\nh 1900 2 2 mx.other.example\n", QS_MX_NONE},
+        {"d 1900 1 0 one.example 10 mx.other.example\nh 1900 1 2 mx.other.example\n", QS_MX_UNKNOWN},
+        {"d 1900 1 0 one.example 10 mx.other.example\nh 1900 2 2 mx.other.example 192.0.2.1\n", QS_MX_UNKNOWN},
+        {"d 1900 1 0 one.example 10 mx.other.example\nh 1900 1 2 mx.other.example 192.0.2.0/24\n", QS_MX_UNKNOWN},
+        {"d 1900 1 0 one.example 10 mx.other.example\nh 1900 1 2 mx.other.example 192.0.2.1 x\n", QS_MX_UNKNOWN},
+        {"d 1900 1 0 one.example\n", QS_MX_UNKNOWN},
+        {"d 1000 1 0 one.example 10 127.0.0.1\n", QS_MX_UNKNOWN},                /* over */
+        {"d 1901 1 0 one.example 10 127.0.0.1\n", QS_MX_UNKNOWN},                /* nothing holds for so long */
+        {"d 99999999999999999999 1 0 one.example 10 127.0.0.1\n", QS_MX_UNKNOWN},
+        {"d -1 1 0 one.example 10 127.0.0.1\n", QS_MX_UNKNOWN},
+        {"d 1900 0 0 one.example 10 127.0.0.1\n", QS_MX_UNKNOWN},
+        {"d 1900 4 0 one.example 10 127.0.0.1\n", QS_MX_UNKNOWN},
+        {"d 1900 1 2 one.example 10 127.0.0.1\n", QS_MX_UNKNOWN},
+        {"d 1900 1 0 one.example 65536 127.0.0.1\n", QS_MX_UNKNOWN},
+        {"d 1900 1 0 one.example 10\n", QS_MX_UNKNOWN},
+        {"d 1900 1 0 one.example 10 127.0.0.1 x\n", QS_MX_UNKNOWN},
+        {"d 1900 1 0 one.example 10 127.0.0.1 20\n", QS_MX_UNKNOWN},
+        {"d 1900 1 0 one.example  10 127.0.0.1\n", QS_MX_UNKNOWN},
+        {"d 1900 1 0 One.example 10 127.0.0.1\n", QS_MX_UNKNOWN},
+        {"d 1900 1 0 one.example 10 127.0.0.1", QS_MX_UNKNOWN},                  /* cut off */
+        {"d 1900 1 0\nd\n\n d\nd 1900\nx 1900 1 0 one.example 10 127.0.0.1\nh\nh 1900 1 1 \n", QS_MX_UNKNOWN},
+        {"d 1900 1 0 one.example 1 1.1 1 1.2 1 1.3 1 1.4 1 1.5 1 1.6 1 1.7 1 1.8 1 1.9 1 1.10 1 1.11 1 1.12 1 1.13 1 1.14 1 1.15 "
+         "1 1.16 1 127.0.0.1\n", QS_MX_UNKNOWN},                                /* more than is ever written */
+    };
+    char *domain[] = {"one.example"};
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        for (unsigned other = 0; other < 2; other++) {      /* of other servers nothing is taken */
+            char *text = talloc_asprintf(root, "%s%s%s", other ? "qsurgeon-dns 1 [127.0.0.1]:2\n" : head, host, table[i].lines);
+            const struct qs_dns_options how = {.server = "127.0.0.1:1", .clock = step, .limit = 200, .now = 1000,
+                                               .earlier = qs_span_of(text)};
+            struct qs_dns *dns = NULL;
+            struct qs_error err = {""};
+            assert_int_equal(qs_dns_ask(root, &how, domain, 1, &dns, &err), QS_OK);
+            enum qs_mx want = other ? QS_MX_UNKNOWN : table[i].mx;
+            if (dns->route[0].mx != want)
+                fail_msg("%s: %s, not %s", table[i].lines, qs_mx_name(dns->route[0].mx), qs_mx_name(want));
+            talloc_free(dns);
+            talloc_free(text);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -123,6 +183,7 @@ int main(void)
         cmocka_unit_test(test_words),
         cmocka_unit_test(test_server),
         cmocka_unit_test(test_silence),
+        cmocka_unit_test(test_earlier),
     };
     return cmocka_run_group_tests(tests, root_setup, root_teardown);
 }
