@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""roundtrip.py PROGRAM SOURCE WORK: every operation on every message of the fixtures, and `undo`: all files are as they were."""
+import collections
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+
+program, source, work = sys.argv[1:]
+failed = False
+ALL = ["--all", "--include-legit", "--commit"]
+ARCHIVE = ["archive", "--output", "ARCHIVE", *ALL]
+# what is done before, and the operation
+OPERATIONS = {
+    "hold": ([], ["hold", *ALL]),
+    "release": (["hold", *ALL], ["release", *ALL]),
+    "release --drip": (["hold", *ALL], ["release", "--drip", "600000/min", *ALL]),
+    "release --due": (["defer", "--for", "1s", *ALL], ["release", "--due", "--commit"]),
+    "purge --keep": ([], ["purge", "--keep", *ALL]),
+    "purge": ([], ["purge", *ALL]),
+    "archive": ([], ARCHIVE),
+    "restore": (ARCHIVE, ["restore", "ARCHIVE", "--commit"]),
+    "defer": ([], ["defer", "--for", "6h", *ALL]),
+    "expedite": ([], ["expedite", *ALL]),
+    "expedite of held ones": (["hold", *ALL], ["expedite", *ALL]),
+    "express": ([], ["express", "--like-bad", "BAD", "--commit"]),
+    "requeue": ([], ["requeue", *ALL]),
+    "drop-recipients": ([], ["drop-recipients", "--recipient", "^l", *ALL[1:]]),
+    "drop-recipients, all": ([], ["drop-recipients", "--recipient", ".", *ALL[1:]]),
+    "doctor": ([], ["doctor", "--queue", "--commit"]),
+}
+# the directory, and where an orphan is put
+QUEUES = {"postfix/short": ("spool", "defer/A/A1B2CDEADBEEF"), "postfix/long": ("spool", "trace/0123456789AB"),
+          "sendmail/single": ("mqueue", "df6AM000000001"), "sendmail/split": ("mqueue", "q1/xf/xf6AM000000002")}
+NOT_HERE = {("sendmail", "requeue"), ("postfix", "release --due")}
+
+
+def check(name, good, why=""):
+    global failed
+    failed |= not good
+    print("ok" if good else "not ok", name, "" if good else str(why)[:600], flush=True)
+
+
+class Queue:
+    def __init__(self, which):
+        self.mta, self.at, inner = which.split("/", maxsplit=1)[0], f"{work}/one", QUEUES[which][0]
+        self.dir = f"{self.at}/{inner}"
+        shutil.rmtree(self.at, ignore_errors=True)
+        os.makedirs(f"{self.at}/bad")
+        os.mkdir(f"{self.at}/state")
+        subprocess.run(["tar", "-C", self.at, "-xzf", f"{source}/fixtures/{which}/{inner}.tar.gz"], check=True,
+                       stderr=subprocess.DEVNULL)
+        with open(f"{self.at}/bad/1", "w", encoding="ascii") as file:
+            file.write("Subject: cheap\n\nHello,\n\nthe second line of a small body.\n.. and one that begins with dots.\n")
+        orphan = f"{self.dir}/{QUEUES[which][1]}"
+        os.makedirs(os.path.dirname(orphan), exist_ok=True)
+        with open(orphan, "w", encoding="ascii") as file:
+            file.write("of nobody\n")
+        os.utime(orphan, (1e9, 1e9))
+        owner = "postfix" if self.mta == "postfix" else "root"
+        subprocess.run(["chown", "-R", f"{owner}:{owner}", self.at], check=True)
+        self.elsewhere = set()
+        files = self.listing(True)
+        active = {f[1] for f in files if f[0] == "active"}
+        self.elsewhere = {f[-1] for f in files if f[1] in active}
+        # in delivery, not yet Postfix's, or set aside by sendmail
+        self.others = active | {f[1].removeprefix("Qf") for f in files if f[0] == "maildrop" or f[1].startswith("Qf")}
+
+    def listing(self, exact):
+        """Of every file its place, name, inode, mode, owner, times, links, content. Not `exact`: files that come from an archive have
+        other inodes, and names made of these. What was in active comes back in another place, for the queue manager has it there."""
+        found = []
+        for path, directories, names in os.walk(self.dir):
+            directories[:] = [d for d in directories if d != ".qsurgeon"]
+            for name in names:
+                full = os.path.join(path, name)
+                st = os.lstat(full)
+                with open(full, "rb") as file:
+                    data = hashlib.sha256(file.read()).hexdigest()
+                place = (os.path.relpath(path, self.dir), *((name, st.st_ino) if exact else ()))
+                found.append((*(() if data in self.elsewhere else place), st.st_mode, st.st_uid, st.st_gid,
+                              st.st_mtime_ns, st.st_nlink, data))
+        return collections.Counter(found)
+
+    def run(self, *words):
+        own = {"ARCHIVE": f"{self.at}/state/one.tar.zst", "BAD": f"{self.at}/bad"}
+        done = subprocess.run([program, "--mta", self.mta, "--queue", self.dir, "--state", f"{self.at}/state",
+                               *(own.get(w, w) for w in words)], capture_output=True, text=True, timeout=100)
+        if "Sanitizer" in done.stderr:
+            check(" ".join(words), False, done.stderr)
+        return done
+
+    def runs(self):
+        return {name for name in os.listdir(f"{self.at}/state") if os.path.isdir(f"{self.at}/state/{name}")}
+
+
+def round_trip(which, name):
+    before_it, words = OPERATIONS[name]
+    q = Queue(which)
+    if before_it:
+        done = q.run(*before_it)
+        if done.returncode not in (0, 2):
+            check(f"{which}: before {name}", False, done.stderr + done.stdout)
+            return
+    if name == "release --due":
+        time.sleep(1.1)
+    exact = name not in ("purge", "archive")
+    before, runs = q.listing(exact), q.runs()
+    done = q.run(*words, "--json")
+    results = [json.loads(line) for line in done.stdout.splitlines()] if done.returncode in (0, 2) else []
+    count = sum(r["outcomes"]["done"] for r in results)
+    left = {m["queue_id"] for r in results for m in r["left_out"]}
+    check(f"{which}: {name}", count > 0 and q.listing(exact) != before, f"status {done.returncode}: {done.stderr} {done.stdout}")
+    check(f"{which}: {name} leaves out what it must", left <= q.others and (done.returncode == 2) == bool(left), results)
+    for run in sorted(q.runs() - runs, reverse=True):
+        undone = q.run("undo", run)
+        check(f"{which}: undo of {name}", undone.returncode == 0, f"status {undone.returncode}: {undone.stderr} {undone.stdout}")
+    now = q.listing(exact)
+    check(f"{which}: {name} and undo leave what was", now == before,
+          f"gone {sorted((before - now), key=str)[:4]}, new {sorted((now - before), key=str)[:4]}")
+
+
+for which in QUEUES:
+    for name in OPERATIONS:
+        if (which.split("/", maxsplit=1)[0], name) not in NOT_HERE:
+            round_trip(which, name)
+sys.exit(failed)
