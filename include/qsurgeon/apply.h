@@ -98,11 +98,6 @@ enum qs_status qs_run_names(TALLOC_CTX *parent, const char *state_dir, char ***n
  * QS_DATA: damaged. */
 enum qs_status qs_run_describe(TALLOC_CTX *parent, const char *state_dir, const char *name, struct qs_run *out,
                                struct qs_error *err) QS_MUST_CHECK;
-/* All of them, oldest first; those that cannot be read are left out, and *err names one of them with QS_OK, "" when there is
- * none. */
-enum qs_status qs_runs(TALLOC_CTX *parent, const char *state_dir, struct qs_run **list, size_t *count,
-                       struct qs_error *err) QS_MUST_CHECK;
-
 /* Reverses the run by the inverse of each message's steps, as far as the MTA has not acted since; what could not be reversed
  * is in *result->left with the reason. Messages that were archived and unlinked come back from the archive. Works on finished
  * and unfinished runs. QS_USAGE: no such run, or undone already. */
@@ -113,5 +108,22 @@ enum qs_status qs_undo(TALLOC_CTX *parent, const char *run, const struct qs_inst
  * reached stays as it is. */
 enum qs_status qs_resume(TALLOC_CTX *parent, const char *run, const struct qs_instance *instance, struct qs_queue *queue,
                          const struct qs_operate *how, struct qs_run_result **result, struct qs_error *err) QS_MUST_CHECK;
+
+/* What there is to remove of a run. */
+struct qs_forgotten {
+    uint64_t bytes;             /* of what runs leave: plan, journal, archive, and files in the queue's run directory */
+    uint32_t files;             /* of the latter, those that may be the only copy of something */
+    bool archive;               /* its archive is there, and may be the only copy of what was purged */
+    bool kept;                  /* it was not forgotten, or would not be; why says why */
+    char why[QS_ERROR_TEXT];
+};
+
+/* Removes all that the run has left in the state directory and the queue's .qsurgeon; without `commit` it only looks. Kept are runs
+ * that are unfinished, those that know what a restore must not bring a second time, as long as that archive is there, and, unless
+ * `only_copies`, those with files that may be the only copy of something. Broken off, it may be called again; what a crash has left
+ * when the run was no longer listed, qs_forget_rest removes. QS_USAGE: no such run. QS_BUSY, QS_IO. */
+enum qs_status qs_forget(const char *run, const struct qs_instance *instance, struct qs_queue *queue, const struct qs_operate *how,
+                         bool only_copies, bool commit, struct qs_forgotten *out, struct qs_error *err) QS_MUST_CHECK;
+enum qs_status qs_forget_rest(const char *state_dir, struct qs_error *err) QS_MUST_CHECK;
 
 #endif

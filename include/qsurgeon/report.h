@@ -130,6 +130,9 @@ enum qs_status qs_report_archives_text(FILE *out, const struct qs_archive_row *r
                                        const struct qs_style *style, struct qs_error *err) QS_MUST_CHECK;
 enum qs_status qs_report_archives_json(FILE *out, const struct qs_archive_row *rows, size_t count,
                                        struct qs_error *err) QS_MUST_CHECK;
+struct qs_forgotten;
+enum qs_status qs_report_forgotten_json(FILE *out, const char *run, const struct qs_forgotten *found, bool committed,
+                                        struct qs_error *err) QS_MUST_CHECK;
 enum qs_status qs_report_log_json(FILE *out, const struct qs_run *runs, size_t count, struct qs_error *err) QS_MUST_CHECK;
 
 /* What doctor found in a queue directory. `commit` is the command that would repair it, NULL: none. */

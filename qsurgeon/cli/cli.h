@@ -38,7 +38,8 @@ extern const struct qs_command qs_cmd_triage, qs_cmd_list, qs_cmd_show, qs_cmd_s
     qs_cmd_sql, qs_cmd_save;
 extern const struct qs_command qs_cmd_hold, qs_cmd_release, qs_cmd_purge, qs_cmd_archive, qs_cmd_defer, qs_cmd_expedite,
     qs_cmd_express, qs_cmd_requeue, qs_cmd_drop_recipients;
-extern const struct qs_command qs_cmd_commit, qs_cmd_undo, qs_cmd_resume, qs_cmd_log, qs_cmd_verify, qs_cmd_doctor;
+extern const struct qs_command qs_cmd_commit, qs_cmd_undo, qs_cmd_resume, qs_cmd_log, qs_cmd_forget, qs_cmd_verify,
+    qs_cmd_doctor;
 extern const struct qs_command qs_cmd_rules;
 extern const struct qs_command qs_cmd_archives, qs_cmd_restore;
 

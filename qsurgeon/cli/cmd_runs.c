@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* commit, undo, resume, log, verify: plans and runs as files. */
+/* commit, undo, resume, log, forget, verify: plans and runs as files. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "operating.h"
 #include "qsurgeon/archive.h"
@@ -14,39 +15,6 @@ static enum qs_status run_commit(struct qs_call *call, struct qs_error *err)
     struct qs_plan *plan = NULL;
     enum qs_status status = qs_plan_read(call->memory, call->options->arguments[0], call->options->edited, &plan, err);
     return status == QS_OK ? qs_operating_commit(call, plan, err) : status;
-}
-
-/* A run that is kept in one of the state directories. */
-struct kept {
-    const char *state, *name;
-};
-
-/* Newest first. */
-static int by_name(const void *a, const void *b)
-{
-    return strcmp(((const struct kept *)b)->name, ((const struct kept *)a)->name);
-}
-
-static enum qs_status list_kept(struct qs_call *call, struct kept **list, size_t *count, struct qs_error *err)
-{
-    enum qs_status status = QS_OK;
-    *list = NULL;
-    *count = 0;
-    for (size_t f = 0; status == QS_OK && f < (call->options->state ? 1 : qs_format_count); f++) {
-        char **names = NULL;
-        size_t more = 0;
-        const char *state = qs_operating_state(call, qs_formats[f]->name);
-        status = state ? qs_run_names(call->memory, state, &names, &more, err) : qs_fail(err, QS_NOMEM, "out of memory");
-        struct kept *grown = status == QS_OK ? talloc_realloc(call->memory, *list, struct kept, (unsigned)(*count + more) + 1) : NULL;
-        if (status == QS_OK && !grown)
-            return qs_fail(err, QS_NOMEM, "out of memory");
-        for (size_t i = 0; status == QS_OK && i < more; i++)
-            grown[(*count)++] = (struct kept){state, names[i]};
-        *list = grown;
-    }
-    if (status == QS_OK)
-        qsort(*list, *count, sizeof **list, by_name);
-    return status;
 }
 
 /* Is it on one of these queues? */
@@ -62,7 +30,7 @@ static bool is_on(const struct qs_run *run, struct qs_instance *const *queues, s
     return false;
 }
 
-static enum qs_status named_run(struct qs_call *call, const char *name, const struct kept *list, size_t count,
+static enum qs_status named_run(struct qs_call *call, const char *name, const struct qs_kept *list, size_t count,
                                 struct qs_run *out, struct qs_error *err)
 {
     for (size_t i = 0; i < count; i++)
@@ -77,16 +45,16 @@ static enum qs_status find_run(struct qs_call *call, bool unfinished, struct qs_
 {
     const struct qs_options *o = call->options;
     const struct qs_place place = {o->queue_dir, o->config};
-    struct kept *list = NULL;
+    struct qs_kept *list = NULL;
     struct qs_instance **queues = NULL;
     size_t count = 0, queue_count = 0;
     bool elsewhere = false;
-    enum qs_status status = list_kept(call, &list, &count, err);
+    enum qs_status status = qs_operating_kept(call, &list, &count, err);
     if (status == QS_OK && o->argument_count)
         return named_run(call, o->arguments[0], list, count, out, err);
     if (status == QS_OK && count)
         status = qs_format_discover(call->memory, o->mta, &place, &queues, &queue_count, err);
-    for (size_t i = 0; status == QS_OK && i < count; i++) {
+    for (size_t i = count; status == QS_OK && i-- > 0;) {       /* the newest first */
         struct qs_run run;
         struct qs_error why = {""};
         enum qs_status one = qs_run_describe(call->memory, list[i].state, list[i].name, &run, &why);
@@ -152,6 +120,113 @@ static enum qs_status run_log(struct qs_call *call, struct qs_error *err)
                                : qs_report_log_text(call->out, list, count, &call->style, err);
 }
 
+/* --- forget ----------------------------------------------------------------------------------------------------------- */
+
+static bool is_named(const struct qs_options *o, const char *name)
+{
+    for (size_t i = 0; i < o->argument_count; i++)
+        if (strcmp(o->arguments[i], name) == 0)
+            return true;
+    return false;
+}
+
+/* How long nothing has been done on it, in seconds. */
+static int64_t idle(struct qs_call *call, const struct qs_kept *kept)
+{
+    struct stat st;
+    char *path = talloc_asprintf(call->memory, "%s/%s/journal.jsonl", kept->state, kept->name);
+    bool known = path && stat(path, &st) == 0;
+    talloc_free(path);
+    return known ? time(NULL) - st.st_mtime : 0;
+}
+
+/* The runs that are meant, all of one queue, oldest first. */
+static enum qs_status choose(struct qs_call *call, struct qs_run **list, size_t *count, struct qs_error *err)
+{
+    const struct qs_options *o = call->options;
+    const struct qs_place place = {o->queue_dir, o->config};
+    struct qs_kept *kept = NULL;
+    struct qs_instance **queues = NULL;
+    size_t kept_count = 0, queue_count = 0, named = 0;
+    enum qs_status status = qs_operating_kept(call, &kept, &kept_count, err);
+    if (status == QS_OK && o->queue_dir && kept_count)
+        status = qs_format_discover(call->memory, o->mta, &place, &queues, &queue_count, err);
+    struct qs_run *runs = status == QS_OK ? talloc_array(call->memory, struct qs_run, (unsigned)kept_count + 1) : NULL;
+    if (status == QS_OK && !runs)
+        status = qs_fail(err, QS_NOMEM, "out of memory");
+    *list = runs;
+    *count = 0;
+    for (size_t i = 0; status == QS_OK && i < kept_count; i++) {
+        struct qs_run *run = &runs[*count];
+        struct qs_error why = {""};
+        bool meant = o->argument_count ? is_named(o, kept[i].name) : idle(call, &kept[i]) >= o->selection->older;
+        enum qs_status one = meant ? qs_run_describe(call->memory, kept[i].state, kept[i].name, run, &why) : QS_USAGE;
+        if (one != QS_OK && one != QS_USAGE) {      /* QS_USAGE: it died before it had a plan */
+            qs_complain("%s", why.text);
+            call->left_out = true;
+        }
+        named += meant && one == QS_OK;
+        if (one != QS_OK || (o->queue_dir && !is_on(run, queues, queue_count)))
+            continue;
+        if (*count && (strcmp(run->queue_dir, runs[0].queue_dir) != 0 || strcmp(run->mta, runs[0].mta) != 0))
+            status = qs_fail(err, QS_USAGE, "the runs are on several queues; name one of these with --queue DIR before the command");
+        ++*count;
+    }
+    if (status == QS_OK && o->argument_count && (*count < o->argument_count || named < o->argument_count))
+        status = qs_fail(err, QS_USAGE, "no such run%s; `log` lists them", o->queue_dir ? " on this queue" : "");
+    return status;
+}
+
+static enum qs_status tell_forgotten(struct qs_call *call, const char *run, const struct qs_forgotten *f, struct qs_error *err)
+{
+    char size[8];
+    const struct qs_options *o = call->options;
+    if (o->json)
+        return qs_report_forgotten_json(call->out, run, f, o->commit, err);
+    if (f->kept)
+        fprintf(call->out, "Kept: %s; %s\n", run, f->why);
+    else
+        fprintf(call->out, "%s: %s, %s\n", o->commit ? "Forgotten" : "Would forget", run, qs_text_bytes(size, f->bytes));
+    return QS_OK;
+}
+
+static enum qs_status run_forget(struct qs_call *call, struct qs_error *err)
+{
+    const struct qs_options *o = call->options;
+    struct qs_run *runs = NULL;
+    struct qs_instance *instance = NULL;
+    struct qs_queue *queue = NULL;
+    struct qs_operate how;
+    size_t count = 0, kept = 0;
+    if ((o->argument_count > 0) == (o->selection->older >= 0))
+        return qs_fail(err, QS_USAGE, "forget needs either the names of runs or --older TIME");
+    for (size_t f = 0; o->commit && f < (o->state ? 1 : qs_format_count); f++) {
+        enum qs_status status = qs_forget_rest(qs_operating_state(call, qs_formats[f]->name), err);
+        if (status != QS_OK)
+            return status;
+    }
+    enum qs_status status = choose(call, &runs, &count, err);
+    if (status == QS_OK && count == 0) {
+        fputs(o->json ? "" : "Nothing to forget.\n", call->out);
+        return QS_OK;
+    }
+    if (status == QS_OK)
+        status = qs_operating_open(call, runs[0].host, runs[0].mta, runs[0].queue_dir, runs[0].config, &instance, &queue, err);
+    if (status == QS_OK)
+        status = qs_operating_begin(call, instance, queue, &how, err);
+    for (size_t i = 0; status == QS_OK && i < count && !qs_operating_stopped(); i++) {
+        struct qs_forgotten found;
+        status = qs_forget(runs[i].name, instance, queue, &how, o->with_messages, o->commit, &found, err);
+        if (status == QS_OK)
+            status = tell_forgotten(call, runs[i].name, &found, err);
+        kept += status == QS_OK && found.kept;
+    }
+    call->left_out |= (kept && o->argument_count) || qs_operating_stopped();    /* what is only old may be kept, and that is no failure */
+    if (status == QS_OK && !o->commit && !o->json && kept < count)
+        fprintf(call->out, "To do it: %s --commit\n", o->line);
+    return status;
+}
+
 static enum qs_status run_verify(struct qs_call *call, struct qs_error *err)
 {
     uint64_t messages = 0, bytes = 0;
@@ -183,6 +258,13 @@ const struct qs_command qs_cmd_log = {
     .name = "log", .summary = "the runs so far", .arguments = "", .options = QS_OPTION(QS_OPT_JSON),
     .description = "",
     .never_saved = true, .run = run_log,
+};
+const struct qs_command qs_cmd_forget = {
+    .name = "forget", .summary = "remove what runs have left: plans, journals, old files", .arguments = "[RUN...]", .most = SIZE_MAX,
+    .options = QS_OPTION(QS_OPT_OLDER) | QS_OPTION(QS_OPT_WITH_MESSAGES) | QS_OPTION(QS_OPT_COMMIT) | QS_OPTION(QS_OPT_JSON),
+    .description = "Of the runs that are named, or of those on which nothing was done for --older TIME. They cannot be undone then.\n"
+                   "Kept are those that are unfinished or may have the only copy of a message.\n",
+    .never_saved = true, .run = run_forget,
 };
 const struct qs_command qs_cmd_verify = {
     .name = "verify", .summary = "read an archive back and check every digest", .arguments = "ARCHIVE", .least = 1, .most = 1,

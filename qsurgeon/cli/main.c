@@ -93,7 +93,7 @@ const struct qs_command *const qs_commands[] = {
     &qs_cmd_triage, &qs_cmd_list, &qs_cmd_show, &qs_cmd_shape, &qs_cmd_sources, &qs_cmd_block, &qs_cmd_recipients, &qs_cmd_sql, &qs_cmd_save,
     &qs_cmd_hold, &qs_cmd_release, &qs_cmd_purge, &qs_cmd_archive, &qs_cmd_defer, &qs_cmd_expedite, &qs_cmd_express,
     &qs_cmd_requeue,
-    &qs_cmd_drop_recipients, &qs_cmd_commit, &qs_cmd_undo, &qs_cmd_resume, &qs_cmd_log, &qs_cmd_verify,
+    &qs_cmd_drop_recipients, &qs_cmd_commit, &qs_cmd_undo, &qs_cmd_resume, &qs_cmd_log, &qs_cmd_forget, &qs_cmd_verify,
     &qs_cmd_doctor,
     &qs_cmd_rules,
     &qs_cmd_archives, &qs_cmd_restore,

@@ -61,33 +61,58 @@ const char *qs_operating_state(const struct qs_call *call, const char *mta)
     return call->options->state ? call->options->state : talloc_asprintf(call->memory, "/var/lib/qsurgeon/%s", mta);
 }
 
-enum qs_status qs_operating_runs(struct qs_call *call, struct qs_run **list, size_t *count, struct qs_error *err)
+static int by_name(const void *a, const void *b)
 {
+    return strcmp(((const struct qs_kept *)a)->name, ((const struct qs_kept *)b)->name);
+}
+
+enum qs_status qs_operating_kept(struct qs_call *call, struct qs_kept **list, size_t *count, struct qs_error *err)
+{
+    enum qs_status status = QS_OK;
     *list = NULL;
     *count = 0;
-    for (size_t f = 0; f < (call->options->state ? 1 : qs_format_count); f++) {
-        struct qs_run *some = NULL;
+    for (size_t f = 0; status == QS_OK && f < (call->options->state ? 1 : qs_format_count); f++) {
+        char **names = NULL;
         size_t more = 0;
         const char *state = qs_operating_state(call, qs_formats[f]->name);
+        status = state ? qs_run_names(call->memory, state, &names, &more, err) : qs_fail(err, QS_NOMEM, "out of memory");
+        struct qs_kept *grown = status == QS_OK ? talloc_realloc(call->memory, *list, struct qs_kept, (unsigned)(*count + more) + 1)
+                                                : NULL;
+        if (status == QS_OK && !grown)
+            return qs_fail(err, QS_NOMEM, "out of memory");
+        for (size_t i = 0; status == QS_OK && i < more; i++)
+            grown[(*count)++] = (struct qs_kept){state, names[i]};
+        *list = status == QS_OK ? grown : *list;
+    }
+    if (status == QS_OK)
+        qsort(*list, *count, sizeof **list, by_name);
+    return status;
+}
+
+enum qs_status qs_operating_runs(struct qs_call *call, struct qs_run **list, size_t *count, struct qs_error *err)
+{
+    struct qs_kept *kept = NULL;
+    size_t kept_count = 0, found = 0;
+    enum qs_status status = qs_operating_kept(call, &kept, &kept_count, err);
+    struct qs_run *runs = status == QS_OK ? talloc_array(call->memory, struct qs_run, (unsigned)kept_count + 1) : NULL;
+    if (status == QS_OK && !runs)
+        status = qs_fail(err, QS_NOMEM, "out of memory");
+    for (size_t i = 0; status == QS_OK && i < kept_count; i++) {
         struct qs_error why = {""};
-        enum qs_status status = state ? qs_runs(call->memory, state, &some, &more, &why)
-                                      : qs_fail(&why, QS_NOMEM, "out of memory");
-        if (status != QS_OK)
-            return qs_fail(err, status, "%s", why.text);
-        if (why.text[0]) {
+        enum qs_status one = qs_run_describe(call->memory, kept[i].state, kept[i].name, &runs[found], &why);
+        found += one == QS_OK;
+        if (one == QS_NOMEM)
+            status = qs_fail(err, one, "%s", why.text);
+        else if (one != QS_OK && one != QS_USAGE) {     /* QS_USAGE: it died before it had a plan, and so did nothing */
             qs_complain("%s", why.text);
             call->left_out = true;
         }
-        if (more) {
-            struct qs_run *grown = talloc_realloc(call->memory, *list, struct qs_run, (unsigned)(*count + more));
-            if (!grown)
-                return qs_fail(err, QS_NOMEM, "out of memory");
-            memcpy(grown + *count, some, more * sizeof *some);
-            *list = grown;
-            *count += more;
-        }
     }
-    return QS_OK;
+    if (status == QS_OK) {
+        *list = runs;
+        *count = found;
+    }
+    return status;
 }
 
 static volatile sig_atomic_t asked_to_stop;

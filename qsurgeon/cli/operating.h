@@ -75,7 +75,12 @@ enum qs_status qs_operating_restore(struct qs_call *call, const struct qs_plan *
 enum qs_status qs_operating_aside(struct qs_call *call, const struct qs_instance *instance, const struct qs_queue *queue,
                                   struct qs_operate *how, struct qs_error *err) QS_MUST_CHECK;
 
-/* The runs of all state directories that are meant: --state, or those of every MTA. A talloc array under call->memory. */
+/* The runs of all state directories that are meant, --state, or those of every MTA: their names, and what is in them. Oldest first,
+ * talloc arrays under call->memory. Of the second, those that cannot be read are complained of and left out. */
+struct qs_kept {
+    const char *state, *name;
+};
+enum qs_status qs_operating_kept(struct qs_call *call, struct qs_kept **list, size_t *count, struct qs_error *err) QS_MUST_CHECK;
 enum qs_status qs_operating_runs(struct qs_call *call, struct qs_run **list, size_t *count, struct qs_error *err) QS_MUST_CHECK;
 
 /* This host's name, a child of parent. */

@@ -85,6 +85,7 @@ static const struct option table[QS_OPTIONS] = {
     [QS_OPT_NO_ARCHIVE] = {"no-archive", 0, NULL, OWN, "remove without an archive: there is no way back"},
     [QS_OPT_OUTPUT] = {"output", 0, "FILE", OWN, "the file to write; archives are in the run's directory otherwise"},
     [QS_OPT_EDITED] = {"edited", 0, NULL, OWN, "perform a plan that was changed by hand"},
+    [QS_OPT_WITH_MESSAGES] = {"with-messages", 0, NULL, OWN, "also what may be the only copy of a message"},
     [QS_OPT_CHECK_QUEUE] = {"queue", 0, NULL, OWN, "check the files of the queue directory"},
     [QS_OPT_DUE] = {"due", 0, NULL, OWN, "sendmail: what `defer` held back and whose time has come"},
     [QS_OPT_DRIP] = {"drip", 0, "N/min", OWN, "so many a minute; stops when the server defers them again"},
@@ -471,6 +472,9 @@ static enum qs_status apply(struct parser *p, enum qs_option_id id, const char *
     case QS_OPT_EDITED:
         o->edited = true;
         return QS_OK;
+    case QS_OPT_WITH_MESSAGES:
+        o->with_messages = true;
+        return QS_OK;
     case QS_OPT_CHECK_QUEUE:
         o->check_queue = true;
         return QS_OK;
@@ -770,7 +774,7 @@ void qs_help_command(FILE *out, const struct qs_command *command)
             command->arguments[0] ? " " : "", command->arguments, command->selects ? " [SELECTION]" : "",
             command->options ? " [OPTIONS]" : "", command->summary, command->description);
     help_options(out, "Options", OWN, command->options);
-    help_options(out, "Selection", SELECTION, command->selects ? QS_EVERY_OPTION : 0);
+    help_options(out, "Selection", SELECTION, command->selects ? QS_EVERY_OPTION : command->options);
     help_options(out, "Where to look", WHERE, QS_EVERY_OPTION);
     fputs("\nExit codes: 0 done; 2 done but for some messages; 64 usage; 65 a named file is damaged; 69 no "
           "queue;\n"

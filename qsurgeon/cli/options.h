@@ -72,6 +72,7 @@ enum qs_option_id {
     QS_OPT_NO_ARCHIVE,
     QS_OPT_OUTPUT,
     QS_OPT_EDITED,
+    QS_OPT_WITH_MESSAGES,
     QS_OPT_CHECK_QUEUE,
     QS_OPT_DUE,
     QS_OPT_DRIP,
@@ -110,7 +111,7 @@ struct qs_options {
     unsigned threads, top;
     struct qs_selection *selection;
     bool check_queue;               /* doctor */
-    bool all, commit, include_legit, keep, no_archive, edited;
+    bool all, commit, include_legit, keep, no_archive, edited, with_messages;
     bool again, damaged, resubmit;
     const char *export, *submit_program;
     const char *plan, *reason, *output;

@@ -822,6 +822,43 @@ enum qs_status qs_fs_make_dirs(const char *path, struct qs_error *err)
     return QS_OK;
 }
 
+/* Unlinks the regular files of the directory, and removes it. */
+static bool empty_and_remove(int parent, const char *name)
+{
+    int fd = openat(parent, name, DIR_FLAGS);
+    DIR *stream = fd < 0 ? NULL : fdopendir(fd);
+    bool ok = stream || (fd < 0 && errno == ENOENT);
+    if (fd >= 0 && !stream)
+        close(fd);
+    for (struct dirent *entry; stream && ok && (entry = readdir(stream)) != NULL;)
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+            ok = TEMP_FAILURE_RETRY(unlinkat(fd, entry->d_name, 0)) == 0 || errno == ENOENT;
+    if (stream)
+        closedir(stream);
+    return ok && (TEMP_FAILURE_RETRY(unlinkat(parent, name, AT_REMOVEDIR)) == 0 || errno == ENOENT);
+}
+
+enum qs_status qs_fs_forget_dir(const char *path, struct qs_error *err)
+{
+    enum { SUFFIX = sizeof QS_FORGOTTEN - 1 };
+    const char *name = NULL;
+    char forgotten[256];
+    int parent = open_parent(path, &name);
+    if (parent < 0)
+        return qs_fail_errno(err, errno, "%s", path);
+    size_t length = strlen(name);
+    bool already = length > SUFFIX && strcmp(name + length - SUFFIX, QS_FORGOTTEN) == 0;
+    int written = snprintf(forgotten, sizeof forgotten, "%s%s", name, already ? "" : QS_FORGOTTEN);
+    bool ok = written > 0 && written < (int)sizeof forgotten && component_ok(qs_span_of(name));
+    if (ok && !already)
+        ok = (TEMP_FAILURE_RETRY(renameat2(parent, name, parent, forgotten, RENAME_NOREPLACE)) == 0 || errno == ENOENT) &&
+             TEMP_FAILURE_RETRY(fsync(parent)) == 0;
+    ok = ok && empty_and_remove(parent, forgotten) && TEMP_FAILURE_RETRY(fsync(parent)) == 0;
+    enum qs_status status = ok ? QS_OK : qs_fail_errno(err, errno, "%s: cannot be removed", path);
+    close(parent);
+    return status;
+}
+
 enum qs_status qs_fs_append(const char *path, int *fd, struct qs_error *err)
 {
     int opened = (int)TEMP_FAILURE_RETRY(open(path, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600));

@@ -105,6 +105,10 @@ enum qs_status qs_fs_new_forget(const char *path, struct qs_error *err) QS_MUST_
 enum qs_status qs_fs_write_new(const char *path, struct qs_span data, struct qs_error *err) QS_MUST_CHECK;
 /* Makes the directory with its missing parents, mode 0700. */
 enum qs_status qs_fs_make_dirs(const char *path, struct qs_error *err) QS_MUST_CHECK;
+/* Removes the directory of a run, of the state directory: all at once, for it is renamed to <path>.forgotten before its files are
+ * unlinked. That name is what a crash leaves, and is taken as `path`, too. QS_GONE is no error here. */
+#define QS_FORGOTTEN ".forgotten"
+enum qs_status qs_fs_forget_dir(const char *path, struct qs_error *err) QS_MUST_CHECK;
 /* Opens a file for appending, made when missing, mode 0600; no link followed. The caller closes it. */
 enum qs_status qs_fs_append(const char *path, int *fd, struct qs_error *err) QS_MUST_CHECK;
 /* Writes all of data, and with `sync` waits until it is on disk. */

@@ -307,6 +307,13 @@ static enum qs_status reverse_all(struct qs_fs *fs, const struct qs_move *moves,
     if (claim && !circle && (has_inode(fs, claim->from, claim->inode) ||
                              (claim->back && has_inode(fs, claim->back, claim->inode))))
         return qs_moves_discard(fs, moves, count, err);
+    /* where a new file has taken its place, the old one must be there before that is taken away */
+    struct stat old;
+    if (claim && live && live->inode != claim->inode && is_of_run(claim->to)) {
+        status = qs_fs_stat(fs, claim->to, &old, err);
+        if (status != QS_OK)
+            return status == QS_GONE ? qs_fail(err, QS_GONE, "%s: as it was before it is kept no longer", claim->from) : status;
+    }
     bool lock_bytes = may_lock && live && live != claim && edits_bytes(moves, count);
     for (size_t i = count; status == QS_OK && i-- > 0;) {
         const struct qs_move *m = &moves[i];

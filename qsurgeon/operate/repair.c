@@ -193,14 +193,22 @@ static enum qs_status add_leftover(TALLOC_CTX *parent, struct qs_leftover **list
 enum qs_status qs_leftovers(TALLOC_CTX *parent, const char *queue_dir, const char *state_dir, struct qs_leftover **list,
                             size_t *count, struct qs_error *err)
 {
-    struct qs_run *runs = NULL;
+    char **names = NULL;
     size_t run_count = 0, found = 0;
     struct qs_leftover *left = NULL;
     TALLOC_CTX *scratch = talloc_new(NULL);
-    enum qs_status status = qs_runs(scratch, state_dir, &runs, &run_count, err);
-    for (size_t i = 0; status == QS_OK && i < run_count; i++)
-        if (!runs[i].finished && !runs[i].undone && strcmp(runs[i].queue_dir, queue_dir) == 0)
-            status = add_leftover(parent, &left, &found, runs[i].name, true, true, err);
+    enum qs_status status = qs_run_names(scratch, state_dir, &names, &run_count, err);
+    for (size_t i = 0; status == QS_OK && i < run_count; i++) {
+        struct qs_run run;
+        struct qs_error why = {""};
+        enum qs_status one = qs_run_describe(scratch, state_dir, names[i], &run, &why);
+        if (one == QS_NOMEM)
+            status = qs_fail(err, one, "%s", why.text);
+        else if (one != QS_OK)
+            names[i] = NULL;
+        else if (!run.finished && !run.undone && strcmp(run.queue_dir, queue_dir) == 0)
+            status = add_leftover(parent, &left, &found, names[i], true, true, err);
+    }
     const char *path = talloc_asprintf(scratch, "%s/" QS_RUN_BASE, queue_dir);
     if (status == QS_OK && !path)
         status = qs_fail(err, QS_NOMEM, "out of memory");
@@ -210,7 +218,7 @@ enum qs_status qs_leftovers(TALLOC_CTX *parent, const char *queue_dir, const cha
     for (const struct dirent *e; status == QS_OK && dir && (e = readdir(dir)) != NULL;) {
         bool known = e->d_name[0] == '.' || strcmp(e->d_name, "lock") == 0;
         for (size_t i = 0; i < run_count && !known; i++)
-            known = strcmp(runs[i].name, e->d_name) == 0;
+            known = names[i] && strcmp(names[i], e->d_name) == 0;
         if (!known)
             status = add_leftover(parent, &left, &found, e->d_name, false, false, err);
     }

@@ -109,36 +109,6 @@ enum qs_status qs_run_names(TALLOC_CTX *parent, const char *state_dir, char ***n
     return QS_OK;
 }
 
-enum qs_status qs_runs(TALLOC_CTX *parent, const char *state_dir, struct qs_run **list, size_t *count, struct qs_error *err)
-{
-    char **names = NULL;
-    size_t name_count = 0, found = 0;
-    TALLOC_CTX *scratch = talloc_new(NULL);
-    enum qs_status status = qs_run_names(scratch, state_dir, &names, &name_count, err);
-    struct qs_run *runs = status == QS_OK ? talloc_array(parent, struct qs_run, (unsigned)name_count + 1) : NULL;
-    if (status == QS_OK && !runs)
-        status = qs_fail(err, QS_NOMEM, "out of memory");
-    if (status == QS_OK && err)
-        err->text[0] = '\0';
-    for (size_t i = 0; status == QS_OK && i < name_count; i++) {
-        struct qs_error why = {""};
-        enum qs_status one = qs_run_describe(runs, state_dir, names[i], &runs[found], &why);
-        found += one == QS_OK;
-        if (one == QS_NOMEM)
-            status = qs_fail(err, one, "%s", why.text);
-        else if (one != QS_OK && one != QS_USAGE)       /* QS_USAGE: it died before it had a plan, and so did nothing */
-            (void)qs_fail(err, one, "%s", why.text);
-    }
-    talloc_free(scratch);
-    if (status != QS_OK) {
-        talloc_free(runs);
-        return status;
-    }
-    *list = runs;
-    *count = found;
-    return QS_OK;
-}
-
 /* --- resuming --------------------------------------------------------------------------------------------------------- */
 
 /* Messages that were being moved when the process died: put back, to be looked at afresh. What the MTA works on is left as it
@@ -239,6 +209,18 @@ static enum qs_status learn_run(struct qs_table *table, const char *state_dir, c
     return status == QS_NOMEM ? status : QS_OK;     /* a damaged run says nothing */
 }
 
+/* By its marks: far cheaper than reading what it did. */
+static bool was_undone(TALLOC_CTX *parent, const char *state_dir, const char *name)
+{
+    TALLOC_CTX *scratch = talloc_new(parent);
+    struct qs_past *past = NULL;
+    uint32_t done = 0;
+    char *dir = talloc_asprintf(scratch, "%s/%s", state_dir, name);
+    bool undone = dir && qs_journal_skim(scratch, dir, 0, &past, &done, NULL) == QS_OK && past->undoing;
+    talloc_free(scratch);
+    return undone;
+}
+
 enum qs_status qs_came_back(TALLOC_CTX *parent, const char *state_dir, struct qs_table **out, struct qs_error *err)
 {
     char **names = NULL;
@@ -248,9 +230,14 @@ enum qs_status qs_came_back(TALLOC_CTX *parent, const char *state_dir, struct qs
                                   : qs_fail(err, QS_NOMEM, "out of memory");
     if (status != QS_NOMEM)
         status = QS_OK;                             /* what cannot be listed says nothing */
-    for (size_t i = 0; status == QS_OK && i < count; i++)
-        if (names_action(names[i], QS_ACT_PURGE) || names_action(names[i], QS_ACT_RESTORE))
+    for (size_t i = 0, brought = 0; status == QS_OK && i < count; i++) {
+        /* a purge takes away what runs before it have brought back; or it was undone itself */
+        bool restores = names_action(names[i], QS_ACT_RESTORE), purges = names_action(names[i], QS_ACT_PURGE);
+        if (restores || (purges && (brought || was_undone(table, state_dir, names[i])))) {
             status = learn_run(table, state_dir, names[i], err);
+            brought++;
+        }
+    }
     if (status == QS_OK)
         *out = table;
     else

@@ -296,6 +296,17 @@ enum qs_status qs_report_log_json(FILE *out, const struct qs_run *runs, size_t c
     return status;
 }
 
+enum qs_status qs_report_forgotten_json(FILE *out, const char *run, const struct qs_forgotten *found, bool committed,
+                                        struct qs_error *err)
+{
+    struct qs_json o = qs_json_new();
+    qs_json_text(&o, "run", qs_span_of(run));
+    qs_json_bool(&o, "forgotten", committed && !found->kept);
+    qs_json_count(&o, "bytes", found->bytes);
+    qs_json_text_or_null(&o, "kept_because", qs_span_of(found->why));
+    return qs_json_line(out, &o, err);
+}
+
 /* --- archives --------------------------------------------------------------------------------------------------------- */
 
 struct archive_rows {

@@ -31,11 +31,13 @@ DRIP = ["release", "--drip", "60/min", *ALL]
 EXPRESS = ["express", "--like-bad", "BAD", "--commit"]
 STICKY = ["--sticky", "1s", *ALL]
 REPAIR = ["doctor", "--queue", "--commit"]
+FORGET = ["forget", "--older", "0s", "--commit"]
 RESUBMIT = ["restore", "ARCHIVE", "--resubmit", "--program", "PROGRAM", "--commit"]
 
 # name: queue, preparation (a list of commands), the command that is to fail, least number of points, what is left after it is
 # finished: "queue", "quarantine" or "archive"; "restored": the queue, from the archive of a purge;
-# "taken back": none of that; "removed": nothing; "repaired": the queue, without flaws; "handed over": to another server
+# "taken back": none of that; "removed": nothing; "repaired": the queue, without flaws; "handed over": to another server; "forgotten": the queue,
+# and nothing of the run
 CASES = {
     "postfix hold": ("postfix", [], ["hold", *ALL], 31, "queue"),
     "postfix release": ("postfix", [], ["release", *ALL], 32, "queue"),
@@ -94,6 +96,8 @@ MORE = {
     "postfix resume of requeue": ("postfix", [("kill", 0.6, ["requeue", *ALL])], ["resume"], 58, "queue"),
     "postfix resume of drop-recipients": ("postfix", [("kill", 0.6, DROP)], ["resume"], 44, "queue"),
     "postfix resume of doctor": ("flawed", [("kill", 0.6, REPAIR)], ["resume"], 67, "repaired"),
+    "postfix forget": ("postfix", [["hold", *ALL]], FORGET, 17, "forgotten"),
+    "sendmail forget": ("sendmail", [["hold", *ALL]], FORGET, 21, "forgotten"),
     "postfix restore --resubmit": ("postfix", [["purge", *ALL]], RESUBMIT, 72, "handed over"),
     "sendmail release --drip": ("many sendmail", [["hold", *ALL]], DRIP, 140, "queue"),
     "sendmail release --due": ("sendmail", [["defer", "--for", "1s", *ALL], ("wait", 1.1)], ["release", "--due", "--commit"], 49, "queue"),
@@ -562,6 +566,23 @@ def settle_handed_over(copy):
         raise Failed("handed over, but the queue is changed")
 
 
+def settle_forgotten(copy, way):
+    """It is forgotten by a second try. Until then undo does what can be done."""
+    if way == "undo":
+        undone = copy.run(["undo"])
+        if undone.returncode not in (0, 2) and not settled(way, undone):
+            raise Failed(f"undo: status {undone.returncode}: {(undone.stderr + undone.stdout).strip()[:300]}")
+        copy.check_nothing_lost()
+    elif copy.listing() != copy.before:
+        raise Failed("forgotten, but the queue is changed")
+    again = copy.run(FORGET)
+    if again.returncode != 0:
+        raise Failed(f"again: status {again.returncode}: {(again.stderr + again.stdout).strip()[:300]}")
+    copy.check_nothing_lost()
+    if os.listdir(copy.state) or os.listdir(os.path.join(copy.queue, ".qsurgeon")) != ["lock"]:
+        raise Failed(f"forgotten, but there is {os.listdir(copy.state)} {os.listdir(os.path.join(copy.queue, '.qsurgeon'))} {again.stdout}")
+
+
 def settle_restore(copy, way, left):
     """Settles a restore, or its undo, after a failure. The purge is an older run, and is none of the matter."""
     run = copy.run_of("restore")
@@ -600,7 +621,7 @@ def one_point(name, fixture, at, shim, point, kind, way):
             words = [*words, run]
         else:
             prepare(copy, steps, shim)
-        if left == "queue" and copy.runs() and words not in (["resume"], ["undo"]):     # undo leads back to what was prepared
+        if left in ("queue", "forgotten") and copy.runs() and words not in (["resume"], ["undo"]):     # undo leads back to what was prepared
             copy.before = copy.listing()
             copy.kept = copy.quarantined(), set(os.listdir(os.path.join(copy.queue, ".qsurgeon")))
         done = copy.run(words, shim, point, kind)
@@ -623,6 +644,9 @@ def one_point(name, fixture, at, shim, point, kind, way):
             return
         if left == "handed over":
             settle_handed_over(copy)
+            return
+        if left == "forgotten":
+            settle_forgotten(copy, way)
             return
         began = bool(copy.runs())
         run = copy.run_of(words[0]) if copy.before is not original else run

@@ -121,6 +121,8 @@ else:
     wrong = [n for n in dropping if f"dropped{n}@" in text] + [n for n in here if n not in dropping and f"dropped{n}@" not in text]
     check("mailq agrees about recipients", not wrong, wrong)
 
+run("forget", "--older", "0s", "--commit")
+check("nothing is left of the runs", not run("log", "--json") and os.listdir(f"{QUEUE}/.qsurgeon") == ["lock"], run("log"))
 os.unlink(f"{WORK}/delivered.closed")
 for _ in range(90):
     flush()
