@@ -560,8 +560,10 @@ enum qs_status pf_next(struct qs_queue *queue, struct qs_entry *e, struct qs_err
         bool file = entry->d_type == DT_REG || entry->d_type == DT_UNKNOWN;
         if (!file || !pf_id_valid(id)) {
             char path[QS_ERROR_TEXT / 2];
-            if (again || (file && is_unfinished(name)))
+            if (again)
                 continue;
+            if (file && is_unfinished(name))
+                return QS_SKIP;
             shown_path(queue, name, path, sizeof path);
             return qs_fail(err, QS_SKIP, file ? "%s: not a queue ID" : "%s: not a regular file", path);
         }
@@ -605,6 +607,8 @@ enum qs_status pf_open_message(const struct qs_queue *queue, struct qs_entry *e,
     if (status == QS_NOPERM)
         return qs_fail(err, QS_NOPERM, "%s/%s: only root and the mail owner may read this file",
                        dir_names[pf_entry_dir(e)], path);
+    if (status == QS_SKIP)          /* on a file system whose directories do not tell */
+        return qs_fail(err, QS_DATA, "not a regular file");
     if (status != QS_GONE)
         return status;
     for (size_t i = 0; i < sizeof elsewhere / sizeof *elsewhere; i++) {

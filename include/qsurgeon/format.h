@@ -149,7 +149,7 @@ struct qs_format {
     /* The next message of the queue, in directory order; e->id lives until the next call. A message that moves meanwhile, or
      * whose directory is walked twice for the sake of those, comes twice: the caller knows the IDs. What is not a message (wrong
      * name, directory, link, FIFO) gives QS_SKIP with a text when it is worth a line in the report, and is passed over
-     * otherwise. A sub-directory that cannot be read: QS_NOPERM with a text, and the walk goes on at the next call.
+     * otherwise; a message that is being made and has no ID yet: QS_SKIP without a text. A sub-directory that cannot be read: QS_NOPERM with a text, and the walk goes on at the next call.
      * QS_END. */
     enum qs_status (*next)(struct qs_queue *queue, struct qs_entry *e, struct qs_error *err);
 

@@ -224,9 +224,9 @@ static enum qs_status check_permission(struct qs_call *call, const struct qs_sca
         return qs_fail(err, QS_NOPERM, "%s: %s", first ? first->where : "queue",
                        first ? first->text : "a privilege is missing");
     call->no_permission = true;
-    qs_complain("%" PRIu64 " %s cannot be read: %s: %s", scan->totals.no_permission,
-                scan->totals.no_permission == 1 ? "file or directory" : "files or directories, the first",
-                first ? first->where : "", first ? first->text : "");
+    qs_complain("%" PRIu64 " %s cannot be read%s: %s: %s", scan->totals.no_permission,
+                scan->totals.no_permission == 1 ? "file or directory" : "files or directories",
+                scan->totals.no_permission == 1 ? "" : ", one of them", first ? first->where : "", first ? first->text : "");
     return QS_OK;
 }
 

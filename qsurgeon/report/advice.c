@@ -146,7 +146,7 @@ enum qs_status qs_warn(TALLOC_CTX *parent, const struct qs_view *view, const str
     uint64_t found = summary->of[QS_STORM].messages + summary->of[QS_BACKSCATTER].messages;
     uint64_t held = summary->of[QS_STORM].held + summary->of[QS_BACKSCATTER].held;
     uint64_t unsure = summary->of[QS_UNSURE].messages;
-    char **line = talloc_array(parent, char *, 4);
+    char **line = talloc_array(parent, char *, 5);
     char number[32], whole[32], words[64];
     size_t n = 0;
     bool ok = line != NULL;
@@ -160,6 +160,10 @@ enum qs_status qs_warn(TALLOC_CTX *parent, const struct qs_view *view, const str
                   parent, "%s could not be read and %s not counted above: see --problems.",
                   qs_plural(words, totals->unreadable, "file or directory", "files or directories"),
                   totals->unreadable == 1 ? "is" : "are")) != NULL;
+    if (ok && totals->skipped && !view->scan->count && !view->partial)
+        ok = (line[n++] = talloc_asprintf(
+                  parent, "%s the mode of messages still being written: a copy of a queue must keep modes (cp -a, tar -p).",
+                  qs_plural(words, totals->skipped, "file has", "files have"))) != NULL;
     if (ok && found && unsure && !view->partial)
         ok = (line[n++] = talloc_asprintf(parent, "%s unsure: look first; the commands below leave %s alone.",
                                           qs_plural(words, unsure, "message is", "messages are"),

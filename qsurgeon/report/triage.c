@@ -10,7 +10,8 @@
 enum {
     TOP_PIPE = 10, /* clusters shown where nothing has to fit */
     TOP_LEAST = 1,
-    FIXED_LINES = 16, /* lines of the report without clusters, warnings and advice, and the prompt */
+    TOP_ENOUGH = 3,   /* with fewer, other things are said in fewer words */
+    FIXED_LINES = 15, /* lines of the report without clusters, warnings and advice, and the prompt */
     WORDS = 3,        /* pieces of evidence on a cluster's line */
 };
 
@@ -51,8 +52,11 @@ static char *headline(TALLOC_CTX *parent, const struct qs_view *view, const stru
     char n[32], all[64], age[8];
     char *text;
 
+    const struct qs_scan_totals *totals = &view->scan->totals;
     if (!s->all.messages)
-        return talloc_strdup(parent, view->scan->count ? "No message matches." : "The queue is empty.");
+        return talloc_strdup(parent, view->scan->count                     ? "No message matches."
+                                     : totals->unreadable + totals->skipped ? "No message could be read."
+                                                                           : "The queue is empty.");
     qs_plural(all, s->all.messages, "message", "messages");
     if (!found)
         text = talloc_asprintf(parent, "No storm: nothing among %s looks like storm or backscatter.", all);
@@ -274,6 +278,11 @@ static enum qs_status print_problems(FILE *out, TALLOC_CTX *parent, const struct
     return QS_OK;
 }
 
+static bool left_out(const struct qs_scan_totals *totals)
+{
+    return totals->unreadable || totals->skipped || totals->gone;
+}
+
 /* What the directories showed and the totals above do not have. */
 static void print_left_out(FILE *out, const struct qs_scan_totals *totals)
 {
@@ -317,8 +326,16 @@ static size_t advice_lines(const struct qs_advice *list, size_t count, const str
     return lines;
 }
 
-/* What can never be delivered, and who sent it. A child of parent; NULL: out of memory. */
-static char *hopeless_words(TALLOC_CTX *parent, const struct qs_hopeless *h, const struct qs_style *style)
+/* How many lines qs_print_wrapped makes of it, or one more. */
+static size_t lines_of(const char *words, const struct qs_style *style)
+{
+    enum { LOST = 8 };              /* columns at the end of a line, as a rule */
+    size_t wide = style->columns > 2 * LOST ? style->columns - LOST : SIZE_MAX;
+    return words[0] ? strlen(words) / wide + 1 : 0;
+}
+
+/* What can never be delivered and, unless `brief`, who sent it. A child of parent; NULL: out of memory. */
+static char *hopeless_words(TALLOC_CTX *parent, const struct qs_hopeless *h, bool brief, const struct qs_style *style)
 {
     enum { SHOWN = 4 };
     const struct { uint64_t n; const char *one, *many; } parts[] = {
@@ -339,6 +356,8 @@ static char *hopeless_words(TALLOC_CTX *parent, const struct qs_hopeless *h, con
         text = talloc_asprintf_append_buffer(text, "%s%s", join, qs_plural(words, parts[i].n, parts[i].one, parts[i].many));
         join = ", ";
     }
+    if (text && brief)
+        return talloc_strdup_append_buffer(text, ".");
     if (text && !h->asked)
         text = talloc_strdup_append_buffer(text, " (of dead domains --dns knows more)");
     for (size_t i = 0; text && i < h->origin_count && i < SHOWN; i++) {
@@ -361,6 +380,7 @@ struct picture {
     size_t advice_count, warning_count;
     struct qs_hopeless *hopeless;
     char *paragraph;                /* on the hopeless; "": there is nothing to say */
+    uint32_t clusters;              /* shown */
 };
 
 static enum qs_status make_picture(TALLOC_CTX *scratch, const struct qs_view *view, const uint8_t *selected,
@@ -373,9 +393,16 @@ static enum qs_status make_picture(TALLOC_CTX *scratch, const struct qs_view *vi
         status = qs_warn(scratch, view, p->summary, &p->warnings, &p->warning_count, err);
     if (status == QS_OK)
         status = qs_hopeless_count(scratch, view, selected, &p->hopeless, err);
-    if (status == QS_OK && !(p->paragraph = hopeless_words(scratch, p->hopeless, style)))
-        status = qs_fail(err, QS_NOMEM, "out of memory");
-    return status;
+    if (status != QS_OK)
+        return status;
+    size_t lines = p->warning_count + advice_lines(p->advice, p->advice_count, style) + left_out(&view->scan->totals);
+    p->paragraph = hopeless_words(scratch, p->hopeless, false, style);
+    p->clusters = p->paragraph ? clusters_shown(p->summary, style, lines + lines_of(p->paragraph, style)) : 0;
+    if (p->paragraph && p->clusters < TOP_ENOUGH && p->clusters < p->summary->group_count) {
+        p->paragraph = hopeless_words(scratch, p->hopeless, true, style);
+        p->clusters = p->paragraph ? clusters_shown(p->summary, style, lines + lines_of(p->paragraph, style)) : 0;
+    }
+    return p->paragraph ? QS_OK : qs_fail(err, QS_NOMEM, "out of memory");
 }
 
 static void print_bold(FILE *out, const char *words, const struct qs_style *style)
@@ -391,9 +418,7 @@ static enum qs_status print_picture(FILE *out, TALLOC_CTX *scratch, const struct
 {
     const struct qs_summary *s = p->summary;
     char *sentence = headline(scratch, view, s), *queues = queue_words(scratch, view, style);
-    size_t lines = p->paragraph[0] && style->columns ? 2 + strlen(p->paragraph) / (style->columns / 2 + 1) : 0;
-    uint32_t count =
-        clusters_shown(s, style, lines + p->warning_count + advice_lines(p->advice, p->advice_count, style));
+    uint32_t count = p->clusters;
     enum qs_status status = sentence && queues ? QS_OK : qs_fail(err, QS_NOMEM, "out of memory");
     if (status != QS_OK)
         return status;
@@ -416,16 +441,14 @@ static enum qs_status print_picture(FILE *out, TALLOC_CTX *scratch, const struct
         return status;
     fputc('\n', out);
     print_waiting(out, s, style);
+    if (p->paragraph[0])
+        qs_print_wrapped(out, p->paragraph, 0, 0, style);
     print_left_out(out, &view->scan->totals);
     if (style->problems)
         status = print_problems(out, scratch, view->scan, style, err);
     for (size_t i = view->partial; i < p->warning_count; i++)
         print_bold(out, p->warnings[i], style);
     print_advice(out, p->advice, p->advice_count, style);
-    if (p->paragraph[0]) {
-        fputc('\n', out);
-        qs_print_wrapped(out, p->paragraph, 0, 0, style);
-    }
     return status;
 }
 

@@ -204,7 +204,8 @@ static enum qs_status list_queue(struct qs_scan *scan, size_t index, struct qs_e
         if (status != QS_OK) {
             if (why.text[0])
                 add_problem(scan, added, entry.id ? entry.id : "", status, &why);
-            count_failure(&scan->totals, status);
+            /* what is no message and should not be there is more than passed over */
+            count_failure(&scan->totals, status == QS_SKIP && why.text[0] ? QS_DATA : status);
             continue;
         }
         if (scan->options.only && !qs_table_get(scan->options.only, only_key(entry.id), 0))

@@ -15,6 +15,7 @@ from result import QSURGEON, listed
 mta, queue = sys.argv[1], Path(sys.argv[2])
 place = ["--mta", mta, "--queue", queue]
 problems = {}                   # queue ID or file name -> what is wrong with it
+unfinished = {"postfix": 2, "sendmail": 1}[mta]         # files below that look as if still being written
 
 
 def result(name, good, why=""):
@@ -66,6 +67,8 @@ def damage_postfix():
     os.truncate(sparse, 2 << 30)
     postfix_file("E0000EEEE0", good, None, 0o600)                       # still being written: skipped, and no problem
     deferred = queue / "deferred"
+    (queue / "incoming").mkdir(exist_ok=True)
+    (queue / "incoming" / "123456.789").write_bytes(good[:200])             # just made, without a queue ID yet
     (deferred / "F0000FFFF0").symlink_to("/etc/passwd")
     problems["F0000FFFF0"] = "symbolic link"
     (deferred / "F1000FFFF1").mkdir()
@@ -108,7 +111,11 @@ def damage_sendmail():
     return ["6AM4A0E1000001"]
 
 
-before = listed(*place)
+def triage():
+    return json.loads(subprocess.run([QSURGEON, *place, "triage", "--json"], stdout=subprocess.PIPE).stdout)
+
+
+before, clean = listed(*place), triage()
 many = damage_postfix() if mta == "postfix" else damage_sendmail()
 began = time.time()
 done = subprocess.run([QSURGEON, *place, "list", "--json"], capture_output=True)
@@ -124,12 +131,15 @@ result("100,000 recipients are listed", all(len(after.get(i, {"recipients": ()})
 result("no damaged file is taken for a message", not problems.keys() & after.keys(), sorted(problems.keys() & after.keys()))
 result("bounded time", took < 120, f"{took:.0f} s")        # minutes mean that something was read without a bound
 
-report = json.loads(subprocess.run([QSURGEON, *place, "triage", "--json"], stdout=subprocess.PIPE).stdout)
+report = triage()
 lines = collections.Counter()
 for problem in report["problems"]:
     text = json.dumps(problem)
     for name in problems:
         lines[name] += bool(re.search(rf"(?<!\w)(qf)?{name}(?!\w)", text))
+more = {word: report["scan"][word] - clean["scan"][word] for word in ("unreadable", "skipped")}
+result("all of them are counted as unreadable", more["unreadable"] == len(problems), more)
+result("what is still being written is counted as that", more["skipped"] == unfinished, more)
 wrong = [f"{what} ({name}): {lines[name]} lines" for name, what in problems.items() if lines[name] != 1]
 result(f"one line for each of {len(problems)} damaged files", not wrong, "; ".join(wrong))
 

@@ -107,8 +107,20 @@ static void headline_says_what_there_is(void **state)
     (void)state;
     assert_has(report(qs_report_triage_text, view_new(NULL, 0), NULL, &plain), "\nThe queue is empty.\n");
 
-    struct qs_view *view = JUDGED(QS_LEGIT, QS_LEGIT);
+    /* what cannot be read is not nothing */
+    struct qs_view *view = view_new(NULL, 0);
+    view->scan->totals.skipped = 300;
     char *text = report(qs_report_triage_text, view, NULL, &plain);
+    assert_has(text, "\nNo message could be read.\n");
+    assert_has(text, "\n300 files have the mode of messages still being written: a copy of a queue must\n"
+                     "keep modes (cp -a, tar -p).\n");
+    view->scan->totals = (struct qs_scan_totals){.unreadable = 1};
+    text = report(qs_report_triage_text, view, NULL, &plain);
+    assert_has(text, "\nNo message could be read.\n");
+    assert_lacks(text, "keep modes");
+
+    view = JUDGED(QS_LEGIT, QS_LEGIT);
+    text = report(qs_report_triage_text, view, NULL, &plain);
     assert_has(text, "\nNo storm: nothing among 2 messages looks like storm or backscatter. 2 real\n"
                      "messages wait, the oldest for 2h.\n");
     assert_lacks(text, "--commit");
