@@ -140,6 +140,7 @@ struct qs_scan {
     struct qs_sample *samples;
     size_t sample_count;
     struct qs_scan_totals totals;
+    bool listing;                   /* paused before all was listed */
     struct qs_scan_options options;
     struct qs_scan_work *work;      /* private */
 };
@@ -150,8 +151,7 @@ bool qs_scan_only(struct qs_table *only, const char *id) QS_MUST_CHECK;
 /* An empty scan under parent. NULL: out of memory. */
 struct qs_scan *qs_scan_new(TALLOC_CTX *parent, const struct qs_scan_options *options);
 
-/* Lists the messages of an open queue for reading. The queue and the instance must outlive the scan. An unreadable
- * sub-directory is a problem, not an error. */
+/* Adds an open queue to be read. The queue and the instance must outlive the scan. QS_NOMEM. */
 enum qs_status qs_scan_add(struct qs_scan *scan, const struct qs_instance *instance, struct qs_queue *queue,
                            struct qs_error *err) QS_MUST_CHECK;
 
@@ -160,12 +160,15 @@ enum qs_status qs_scan_add(struct qs_scan *scan, const struct qs_instance *insta
  * behind the others. */
 enum qs_status qs_scan_again(struct qs_scan *scan, size_t index, struct qs_queue *queue, struct qs_error *err) QS_MUST_CHECK;
 
-/* Called by qs_scan_run on the calling thread about every 50 ms with the messages done of those listed. Return false to
- * pause: qs_scan_run then gives QS_BUSY with scan->messages holding what there is so far, and may be called again. */
-typedef bool (*qs_scan_progress)(void *data, uint64_t done, uint64_t listed);
+/* Called by qs_scan_run on the calling thread with the messages done of those listed so far: every few hundred while the
+ * directories are listed (`listing`), about every 50 ms while messages are read. Return false while listing to have what is
+ * listed read before the rest; return false while reading to pause: qs_scan_run then gives QS_BUSY with scan->messages holding
+ * what there is so far, and may be called again. */
+typedef bool (*qs_scan_progress)(void *data, uint64_t done, uint64_t listed, bool listing);
 
-/* Reads all listed messages, on options.threads threads. QS_OK: done. QS_BUSY: paused by `progress` (may be NULL).
- * QS_NOMEM. A message that fails is a problem or counted in totals, never an error. */
+/* Lists the queues that were added and reads their messages, on options.threads threads. QS_OK: done. QS_BUSY: paused by
+ * `progress` (may be NULL). QS_NOMEM. A message that fails and a sub-directory that cannot be read are a problem or counted in
+ * totals, never an error. */
 enum qs_status qs_scan_run(struct qs_scan *scan, qs_scan_progress progress, void *data,
                            struct qs_error *err) QS_MUST_CHECK;
 

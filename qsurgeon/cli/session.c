@@ -17,6 +17,7 @@ static const char default_site[] = "/etc/qsurgeon.conf";
 /* Milliseconds for all lookups of a run, and until somebody must have answered. */
 enum { DNS_TIME = 10 * 1000, DNS_SILENCE = 3 * 1000 };
 static const double progress_after = 1.0, progress_every = 0.25, picture_after = 1.5;
+static const double sample_after = 0.9;             /* listed so long: some are read for the picture first */
 static const double progress_every_line = 5.0;     /* on a terminal that only grows */
 
 static double seconds_now(void)
@@ -36,7 +37,7 @@ struct progress {
     bool terminal;                  /* standard error is one */
     bool rewritable;                /* and lines can be written over */
     bool line;                      /* a progress line stands there */
-    bool want_picture;
+    bool want_picture, sampled;
 };
 
 static void clear_line(struct progress *p)
@@ -46,21 +47,36 @@ static void clear_line(struct progress *p)
     p->line = false;
 }
 
+static void show_progress(const struct progress *p, uint64_t done, uint64_t listed, bool listing)
+{
+    fputs(p->rewritable ? "\r" : "", stderr);
+    if (listing)
+        fprintf(stderr, "listing: %" PRIu64 " messages so far", listed);
+    else
+        fprintf(stderr, "reading: %" PRIu64 " of %" PRIu64 " messages (%.0f%%)", done, listed,
+                listed ? 100.0 * (double)done / (double)listed : 100.0);
+    fputs(p->rewritable ? "\033[K" : "\n", stderr);
+    fflush(stderr);
+}
+
 /* For qs_scan_run: false pauses the scan. */
-static bool on_progress(void *data, uint64_t done, uint64_t listed)
+static bool on_progress(void *data, uint64_t done, uint64_t listed, bool listing)
 {
     struct progress *p = data;
     double now = seconds_now(), elapsed = now - p->begin;
+    if (p->want_picture && listing && !p->sampled && elapsed >= sample_after) {
+        p->sampled = true;
+        return false;
+    }
     /* not when the scan is nearly over anyway */
-    if (p->want_picture && elapsed >= picture_after && done > 0 && done < listed / 10 * 8) {
+    if (p->want_picture && !listing && elapsed >= picture_after && done > 0 && (p->sampled || done < listed / 10 * 8)) {
         p->want_picture = false;
         return false;
     }
     double every = p->rewritable ? progress_every : progress_every_line;
-    if (p->terminal && elapsed >= progress_after && now - p->shown >= every) {
-        fprintf(stderr, "%sreading: %" PRIu64 " of %" PRIu64 " messages (%.0f%%)%s", p->rewritable ? "\r" : "", done,
-                listed, listed ? 100.0 * (double)done / (double)listed : 100.0, p->rewritable ? "\033[K" : "\n");
-        fflush(stderr);
+    /* a sample is no progress */
+    if (p->terminal && elapsed >= progress_after && now - p->shown >= every && (listing || !p->sampled || !p->want_picture)) {
+        show_progress(p, done, listed, listing);
         p->line = p->rewritable;
         p->shown = now;
     }

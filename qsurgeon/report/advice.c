@@ -152,8 +152,9 @@ enum qs_status qs_warn(TALLOC_CTX *parent, const struct qs_view *view, const str
     bool ok = line != NULL;
 
     if (ok && view->partial)
-        ok = (line[n++] = talloc_asprintf(parent, "PARTIAL: %s of %s messages are read so far.",
+        ok = (line[n++] = talloc_asprintf(parent, "PARTIAL: %s of %s%s messages are read so far.",
                                           qs_number(number, view->scan->count),
+                                          view->scan->listing ? "more than " : "",
                                           qs_number(whole, totals->listed))) != NULL;
     if (ok && totals->unreadable)
         ok = (line[n++] = talloc_asprintf(

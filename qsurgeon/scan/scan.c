@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reading queues: list every entry once, then read, walk and fingerprint the messages on several threads.
+/* Reading queues: list every entry once, then read, walk and fingerprint the messages on several threads. When listing takes
+ * long, somebody may want to see what the first of them are before the rest is listed.
  *
  * Listing puts one record with the queue ID into scan->messages for each entry, behind the records that are complete.
  * Threads take blocks of pending records in order and fill them in place; a record that turns out to be no message loses
@@ -21,7 +22,7 @@
 #include "qsurgeon/parallel.h"
 #include "qsurgeon/table.h"
 
-enum { BLOCK = 32, PROGRESS_MS = 50 };
+enum { BLOCK = 32, PROGRESS_MS = 50, PROGRESS_LISTED = 256 };
 
 /* Text that is mostly the same as in the message before: looked up in the table of strings only when it is not. */
 enum remembered { LAST_QUEUE, LAST_PROTOCOL, LAST_REASON, LAST_BY, LAST_HOP, LAST_MAILER, REMEMBERED };
@@ -50,6 +51,7 @@ struct qs_scan_work {
     struct qs_arena *names;                     /* queue IDs, problem texts of the listing */
     struct qs_table *ids;                       /* digests of the IDs listed: nothing is listed twice */
     uint32_t capacity, listed, next;
+    size_t listing;                             /* queues before this one are listed */
     struct qs_scan_lens **lens;                 /* one for each thread, made when a run begins, kept while it pauses */
     unsigned lens_count;
     atomic_uint_fast32_t taken;                 /* the next pending record to be taken */
@@ -188,12 +190,15 @@ static uint64_t id_key(const char *id, size_t index)
     return XXH3_64bits_withSeed(id, strlen(id), index + 1);
 }
 
-/* Puts a record for each entry of the queue that work->ids does not have. */
-static enum qs_status list_queue(struct qs_scan *scan, size_t index, struct qs_error *err)
+/* Puts a record for each entry of the queue that work->ids does not have. QS_BUSY: `progress` wants to see some of them read
+ * before the rest is listed. */
+static enum qs_status list_queue(struct qs_scan *scan, size_t index, qs_scan_progress progress, void *data, struct qs_error *err)
 {
     struct qs_scan_work *work = scan->work;
     struct qs_scan_queue *added = &scan->queues[index];
-    for (;;) {
+    for (uint32_t n = 1;; n++) {
+        if (progress && n % PROGRESS_LISTED == 0 && !progress(data, work->next, work->listed, true))
+            return QS_BUSY;
         struct qs_entry entry = {0};
         struct qs_error why = {""};
         enum qs_status status = added->instance->format->next(added->queue, &entry, &why);
@@ -239,7 +244,7 @@ enum qs_status qs_scan_add(struct qs_scan *scan, const struct qs_instance *insta
     *added = (struct qs_scan_queue){instance, queue, instance->name};
     if (!work->ids && !(work->ids = qs_table_new(work, 1024)))
         return qs_fail(err, QS_NOMEM, "out of memory");
-    return list_queue(scan, scan->queue_count - 1, err);
+    return QS_OK;
 }
 
 enum qs_status qs_scan_again(struct qs_scan *scan, size_t index, struct qs_queue *queue, struct qs_error *err)
@@ -252,7 +257,7 @@ enum qs_status qs_scan_again(struct qs_scan *scan, size_t index, struct qs_queue
     bool known = work->ids != NULL;
     for (uint32_t i = 0; known && i < scan->count; i++)
         known = scan->messages[i].instance != index || qs_table_at(work->ids, id_key(scan->messages[i].id, index), i);
-    return known ? list_queue(scan, index, err) : qs_fail(err, QS_NOMEM, "out of memory");
+    return known ? list_queue(scan, index, NULL, NULL, err) : qs_fail(err, QS_NOMEM, "out of memory");
 }
 
 struct qs_scan_lens *qs_scan_lens_new(TALLOC_CTX *parent, struct qs_scan *scan)
@@ -621,7 +626,7 @@ static bool wait_for_threads(struct qs_scan *scan, unsigned running, qs_scan_pro
         uint64_t done = atomic_load_explicit(&work->taken, memory_order_relaxed);
         if (done > work->listed)
             done = work->listed;
-        if (running > 0 && progress && !paused && !progress(data, done, work->listed)) {
+        if (running > 0 && progress && !paused && !progress(data, done, work->listed, false)) {
             paused = true;
             atomic_store_explicit(&work->stop, true, memory_order_relaxed);
         }
@@ -652,13 +657,26 @@ static void gather(struct qs_scan *scan, uint32_t filled)
     work->next = filled;
 }
 
-enum qs_status qs_scan_run(struct qs_scan *scan, qs_scan_progress progress, void *data, struct qs_error *err)
+/* Lists what is not listed yet; scan->listing when `progress` has stopped that. */
+static enum qs_status list_all(struct qs_scan *scan, qs_scan_progress progress, void *data, struct qs_error *err)
+{
+    struct qs_scan_work *work = scan->work;
+    enum qs_status status = QS_OK;
+    for (; status == QS_OK && work->listing < scan->queue_count; work->listing += status == QS_OK)
+        if (scan->queues[work->listing].instance)
+            status = list_queue(scan, work->listing, progress, data, err);
+    scan->listing = status == QS_BUSY;
+    if (status == QS_OK)
+        TALLOC_FREE(work->ids);
+    return status == QS_BUSY ? QS_OK : status;
+}
+
+/* Reads what is listed. QS_BUSY: paused by `progress`. */
+static enum qs_status read_listed(struct qs_scan *scan, qs_scan_progress progress, void *data, struct qs_error *err)
 {
     struct qs_scan_work *work = scan->work;
     pthread_t thread[QS_THREADS_MAX];
     unsigned running = 0;
-    talloc_free(work->ids);         /* all is listed */
-    work->ids = NULL;
     if (work->next >= work->listed)
         return QS_OK;
     if (!work->lens && make_lenses(scan) != QS_OK)
@@ -684,14 +702,25 @@ enum qs_status qs_scan_run(struct qs_scan *scan, qs_scan_progress progress, void
         add_totals(&scan->totals, &work->lens[i]->totals);
     }
     uint64_t taken = atomic_load(&work->taken);
-    uint32_t filled = taken < work->listed ? (uint32_t)taken : work->listed;
-    gather(scan, filled);
+    gather(scan, taken < work->listed ? (uint32_t)taken : work->listed);
     if (no_memory)
         return qs_fail(err, QS_NOMEM, "out of memory");
-    if (paused && filled < work->listed)
-        return QS_BUSY;
-    drop_lenses(work);
-    return QS_OK;
+    return paused ? QS_BUSY : QS_OK;
+}
+
+enum qs_status qs_scan_run(struct qs_scan *scan, qs_scan_progress progress, void *data, struct qs_error *err)
+{
+    enum qs_status status;
+    do {
+        status = list_all(scan, progress, data, err);
+        if (status == QS_OK)
+            status = read_listed(scan, progress, data, err);
+    } while (status == QS_OK && scan->listing);
+    if (status == QS_BUSY && !scan->listing && scan->work->next >= scan->work->listed)
+        status = QS_OK;             /* the last one was read meanwhile */
+    if (status == QS_OK)
+        drop_lenses(scan->work);
+    return status;
 }
 
 /* --- saved scans ------------------------------------------------------------------------------------------------------ */
