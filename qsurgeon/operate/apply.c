@@ -158,12 +158,13 @@ static enum qs_status compare(const struct run *run, const struct qs_plan_item *
 
 /* Is the message's file just as it was when the plan was made? Any write, rename or change of mode since then would have given it
  * another ctime, so that its bytes need not be read again. *st is the file's. */
-static bool untouched(struct run *run, const struct qs_plan_item *item, const struct qs_entry *e, struct stat *st)
+static bool untouched(struct run *run, struct qs_fs *fs, const struct qs_plan_item *item, const struct qs_entry *e,
+                      struct stat *st)
 {
     char path[600];
     return item->changed > 0 && item->changed < run->plan->made * INT64_C(1000000000) - SETTLED &&
            run->format->path(run->queue, e, path, sizeof path) && strcmp(path, item->path) == 0 &&
-           qs_fs_stat(run->fs, path, st, NULL) == QS_OK && S_ISREG(st->st_mode) && st->st_ino == item->inode &&
+           qs_fs_stat(fs, path, st, NULL) == QS_OK && S_ISREG(st->st_mode) && st->st_ino == item->inode &&
            (uint64_t)st->st_dev == run->plan->device &&
            (int64_t)st->st_ctim.tv_sec * 1000000000 + st->st_ctim.tv_nsec == item->changed;
 }
@@ -182,11 +183,11 @@ struct looking {
 static void look_part(void *data, unsigned thread, uint32_t begin, uint32_t end)
 {
     const struct looking *l = data;
-    (void)thread;
+    struct qs_fs *fs = qs_fs_of(l->run->fs, thread);
     for (uint32_t i = begin; i < end; i++) {
         const struct qs_plan_item *item = &l->run->plan->items[l->numbers[i]];
         const struct qs_entry e = {item->id, item->dir, item->kind, item->inode};
-        l->of[i].untouched = item->placed && qs_run_needs_work(l->run, l->numbers[i]) && untouched(l->run, item, &e, &l->of[i].st);
+        l->of[i].untouched = item->placed && qs_run_needs_work(l->run, l->numbers[i]) && untouched(l->run, fs, item, &e, &l->of[i].st);
     }
 }
 
@@ -197,8 +198,10 @@ static struct look *look_ahead(struct run *run, TALLOC_CTX *batch, const uint32_
     if (!moves_only(run))
         return NULL;
     struct looking l = {run, numbers, talloc_zero_array(batch, struct look, count)};
-    if (l.of)
-        qs_parallel(0, count, GRAIN, look_part, &l);
+    const unsigned threads = qs_thread_count(0);
+    if (!l.of || qs_fs_twins(run->fs, threads, NULL) != QS_OK)
+        return NULL;
+    qs_parallel(threads, count, GRAIN, look_part, &l);
     return l.of;
 }
 
@@ -288,14 +291,14 @@ static enum qs_status miss(struct run *run, uint32_t n, const char *why, struct 
     return QS_OK;
 }
 
-/* A batch that is moved by two threads: one claims, the other follows some claims behind. The renames of claims wait for each
- * other in the kernel; what follows, among it the logs, does not. */
+/* A batch that is moved by two threads: one claims, the other follows some claims behind, and where it falls back the first
+ * helps. The renames of claims wait for each other in the kernel; what follows, among it the logs, does not. */
 struct pair {
     struct qs_fs *fs;
     struct prepared *list;
     pthread_mutex_t mutex;
     pthread_cond_t news;
-    uint32_t claimed, followed;         /* how many of the list */
+    uint32_t claimed, taken;            /* how many of the list; taken: followed, or being so */
     bool ended;                         /* no more claims will come */
     bool failed;                        /* something went wrong that ends the run */
 };
@@ -305,57 +308,57 @@ static bool ends_run(const struct qs_moving *at)
     return !at->intact || at->status == QS_IO || at->status == QS_NOPERM || at->status == QS_NOMEM;
 }
 
-static bool follow(struct qs_fs *fs, struct prepared *list, uint32_t from, uint32_t to)
+/* Follows the next claims, at most HANDED_OVER; the mutex is held, but not meanwhile. */
+static void follow_some(struct pair *p, struct qs_fs *fs)
 {
+    const uint32_t from = p->taken, waiting = p->claimed - from, to = from + (waiting < HANDED_OVER ? waiting : HANDED_OVER);
     bool failed = false;
+    p->taken = to;
+    pthread_mutex_unlock(&p->mutex);
     for (uint32_t i = from; i < to; i++) {
-        qs_moves_follow(fs, list[i].moves, list[i].count, list[i].rule, &list[i].at);
-        failed |= ends_run(&list[i].at);
+        qs_moves_follow(fs, p->list[i].moves, p->list[i].count, p->list[i].rule, &p->list[i].at);
+        failed |= ends_run(&p->list[i].at);
     }
-    return failed;
+    pthread_mutex_lock(&p->mutex);
+    p->failed |= failed;
 }
 
 static void *follower(void *data)
 {
     struct pair *p = data;
+    struct qs_fs *fs = qs_fs_of(p->fs, 1);
     pthread_mutex_lock(&p->mutex);
-    for (;;) {
-        while (p->followed == p->claimed && !p->ended)
+    while (p->taken < p->claimed || !p->ended) {
+        if (p->taken < p->claimed)
+            follow_some(p, fs);
+        else
             pthread_cond_wait(&p->news, &p->mutex);
-        uint32_t from = p->followed, to = p->claimed;
-        if (from == to)
-            break;
-        pthread_mutex_unlock(&p->mutex);
-        bool failed = follow(p->fs, p->list, from, to);
-        pthread_mutex_lock(&p->mutex);
-        p->failed |= failed;
-        p->followed = to;
-        pthread_cond_signal(&p->news);
     }
     pthread_mutex_unlock(&p->mutex);
     return NULL;
 }
 
-/* Hands over what is claimed, up to `claimed`; false: there is nothing more to be claimed. */
-static bool hand_over(struct pair *p, uint32_t claimed)
+/* Hands over what is claimed, up to `claimed`, and does itself what is more than `behind`; false: no more is to be claimed. */
+static bool hand_over(struct pair *p, uint32_t claimed, uint32_t behind)
 {
     pthread_mutex_lock(&p->mutex);
     p->claimed = claimed;
     pthread_cond_signal(&p->news);
-    while (claimed - p->followed > 2 * HANDED_OVER)
-        pthread_cond_wait(&p->news, &p->mutex);
+    while (claimed - p->taken > behind)
+        follow_some(p, p->fs);
     bool go_on = !p->failed;
     pthread_mutex_unlock(&p->mutex);
     return go_on;
 }
 
-/* Claims one after the other and has them followed, by a thread where `threaded`; how many were tried. */
+/* Claims one after the other and has them followed, by a thread as well where `threaded`; how many were tried. */
 static uint32_t claim_and_follow(struct run *run, struct prepared *list, uint32_t count, bool threaded)
 {
     struct pair p = {.fs = run->fs, .list = list, .mutex = PTHREAD_MUTEX_INITIALIZER, .news = PTHREAD_COND_INITIALIZER};
     pthread_t thread;
     uint32_t at = 0, done = run->result->count[QS_DONE];
-    threaded = threaded && count > HANDED_OVER && pthread_create(&thread, NULL, follower, &p) == 0;
+    threaded = threaded && count > HANDED_OVER && qs_fs_twins(run->fs, 2, NULL) == QS_OK &&
+               pthread_create(&thread, NULL, follower, &p) == 0;
     for (bool go_on = true; go_on && at < count && !run->result->stopped;) {
         uint32_t from = at;
         do {
@@ -364,9 +367,9 @@ static uint32_t claim_and_follow(struct run *run, struct prepared *list, uint32_
             if (run->how->keep_going && !run->how->keep_going(run->how->data, done + at, run->plan->count))
                 run->result->stopped = true;
         } while (threaded && go_on && at < count && at - from < HANDED_OVER && !run->result->stopped);
-        bool fine = threaded ? hand_over(&p, at) : !follow(run->fs, list, from, at);
-        go_on &= fine;
+        go_on &= hand_over(&p, at, threaded ? 2 * HANDED_OVER : 0);
     }
+    (void)hand_over(&p, at, 0);
     if (threaded) {
         pthread_mutex_lock(&p.mutex);
         p.ended = true;
@@ -602,7 +605,7 @@ static enum qs_status archive_one(struct run *run, struct qs_archive_writer *wri
     enum qs_status status = QS_OK;
     for (size_t i = 0; status == QS_OK && i < count; i++) {
         files[opened].name = paths[i] + 2;
-        status = qs_fs_file(run->fs, paths[i], O_RDONLY, &files[opened].fd, err);
+        status = qs_fs_file(run->fs, paths[i], O_RDONLY, &files[opened].fd, NULL, err);
         if (status == QS_OK)
             opened++;
         else if (status == QS_GONE && i > 0)
@@ -633,7 +636,7 @@ static enum qs_status await_agents(struct run *run, struct qs_error *err)
         int fd = -1;
         if (!purged(run, n) || !r->moves[0].back || qs_run_quarantined(r, paths) == 0)
             continue;
-        enum qs_status status = qs_fs_file(run->fs, paths[0], O_RDWR, &fd, err);
+        enum qs_status status = qs_fs_file(run->fs, paths[0], O_RDWR, &fd, NULL, err);
         if (status != QS_OK)
             return status;
         bool free_now = flock(fd, LOCK_EX | LOCK_NB) == 0;
@@ -736,12 +739,13 @@ static void unlink_part(void *data, unsigned thread, uint32_t begin, uint32_t en
     struct unlinking *u = data;
     struct unlinked *mine = &u->by[thread];
     const char *paths[QS_RUN_FILES_MOST];
+    struct qs_fs *fs = qs_fs_of(u->run->fs, thread);
     for (uint32_t n = begin; mine->status == QS_OK && n < end; n++) {
         if (!purged(u->run, n))
             continue;
         size_t count = qs_run_quarantined(&u->run->past->of[n], paths);
         for (size_t i = 0; mine->status == QS_OK && i < count; i++)  /* the message first: with it, all of its files are there */
-            mine->status = qs_fs_unlink(u->run->fs, paths[i], &mine->why);
+            mine->status = qs_fs_unlink(fs, paths[i], &mine->why);
         mine->count += mine->status == QS_OK;
     }
 }
@@ -753,8 +757,10 @@ static enum qs_status unlink_all(struct run *run, struct qs_error *err)
     if (!u)
         return qs_fail(err, QS_NOMEM, "out of memory");
     u->run = run;
-    qs_parallel(0, run->plan->count, GRAIN, unlink_part, u);
-    enum qs_status status = QS_OK;
+    const unsigned threads = qs_thread_count(0);
+    enum qs_status status = qs_fs_twins(run->fs, threads, err);
+    if (status == QS_OK)
+        qs_parallel(threads, run->plan->count, GRAIN, unlink_part, u);
     for (unsigned t = 0; t < QS_THREADS_MAX; t++) {
         run->result->unlinked += u->by[t].count;
         run->result->in_quarantine -= u->by[t].count;
@@ -772,10 +778,12 @@ static enum qs_status after_purge(struct run *run, struct qs_error *err)
     /* the journal is the one list of what lies in quarantine, of this process and of one that crashed before */
     talloc_free(run->past);
     run->past = NULL;
+    if (run->plan->after == QS_AFTER_KEEP)
+        return qs_journal_skim(run, run->dir, run->plan->count, &run->past, &run->result->in_quarantine, err);
     enum qs_status status = qs_journal_read(run, run->dir, run->plan->count, &run->past, err);
     for (uint32_t n = 0; status == QS_OK && n < run->plan->count; n++)
         run->result->in_quarantine += purged(run, n);
-    if (status != QS_OK || run->plan->after == QS_AFTER_KEEP || run->result->in_quarantine == 0)
+    if (status != QS_OK || run->result->in_quarantine == 0)
         return status;
     if (run->plan->after == QS_AFTER_ARCHIVE && !run->past->archived)
         status = archive_all(run, err);

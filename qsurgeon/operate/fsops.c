@@ -6,7 +6,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,37 +14,45 @@
 #include <unistd.h>
 #include <xxhash.h>
 
+#include "qsurgeon/parallel.h"
 #include "qsurgeon/table.h"
 
 enum { PATH_LONGEST = 1024, DEEPEST = 8, OPEN_MOST = 400, DIR_FLAGS = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK };
+enum { RUN_LONGEST = 200, TWINS_OPEN_MOST = 384 };
 
 /* A directory that is kept open. */
 struct dir {
     uint64_t key;               /* digest of its path */
     int fd;
-    uint32_t users;             /* calls that work in it */
+    uint32_t users;             /* a call works in it, and opens others meanwhile */
     bool changed;               /* since the last sync */
 };
 
 struct qs_fs {
-    int root, lock;
+    int root, lock;             /* a twin has the root of the first, and no lock */
     dev_t device;
-    char run[200];              /* ".qsurgeon/<run>"; empty: none */
-    pthread_mutex_t mutex;      /* of what follows */
+    char *run;                  /* ".qsurgeon/<run>"; empty: none; one for all twins */
     struct qs_table *known;     /* digest of a directory's path → index of dirs */
     struct dir *dirs[OPEN_MOST];
-    uint32_t dir_count;
+    uint32_t dir_count, dirs_most;
+    bool is_twin;
+    struct qs_fs *twin[QS_THREADS_MAX];     /* those of the other threads, from 1; a twin has none */
 };
 
 static int free_fs(struct qs_fs *fs)
 {
+    for (unsigned i = 1; i < QS_THREADS_MAX && fs->twin[i]; i++) {
+        free_fs(fs->twin[i]);
+        talloc_free(fs->twin[i]);
+    }
     for (uint32_t i = 0; i < fs->dir_count; i++)
         close(fs->dirs[i]->fd);
+    if (fs->is_twin)
+        return 0;
     if (fs->lock >= 0)
         close(fs->lock);        /* ends the flock */
     if (fs->root >= 0)
         close(fs->root);
-    pthread_mutex_destroy(&fs->mutex);
     return 0;
 }
 
@@ -110,10 +117,10 @@ static enum qs_status close_unused(struct qs_fs *fs, struct qs_error *err)
 
 static enum qs_status remember(struct qs_fs *fs, uint64_t key, int fd, struct dir **out, struct qs_error *err)
 {
-    enum qs_status status = fs->dir_count < OPEN_MOST ? QS_OK : close_unused(fs, err);
+    enum qs_status status = fs->dir_count < fs->dirs_most ? QS_OK : close_unused(fs, err);
     if (status != QS_OK)
         return status;
-    struct dir *dir = fs->dir_count < OPEN_MOST ? talloc(fs, struct dir) : NULL;
+    struct dir *dir = fs->dir_count < fs->dirs_most ? talloc(fs, struct dir) : NULL;
     if (!dir || !qs_table_at(fs->known, key, fs->dir_count)) {
         talloc_free(dir);
         return qs_fail(err, QS_NOMEM, "out of memory");
@@ -123,9 +130,9 @@ static enum qs_status remember(struct qs_fs *fs, uint64_t key, int fd, struct di
     return QS_OK;
 }
 
-/* The open directory full[0 .. length), for use: ended by leave(). Missing ones are made when `make`. No component may be a link.
- * The mutex is held. */
-static enum qs_status open_dir(struct qs_fs *fs, const char *full, size_t length, bool make, struct dir **out,
+/* The open directory full[0 .. length), for use: ended by leave(). Missing ones are made when `make`. No component may be a
+ * link. */
+static enum qs_status enter(struct qs_fs *fs, const char *full, size_t length, bool make, struct dir **out,
                                struct qs_error *err)
 {
     uint64_t key = XXH3_64bits(full, length);
@@ -141,7 +148,7 @@ static enum qs_status open_dir(struct qs_fs *fs, const char *full, size_t length
         const char *slash = memrchr(full, '/', length);
         size_t parent_length = slash ? (size_t)(slash - full) : 0;
         struct dir *parent = NULL;
-        enum qs_status status = open_dir(fs, full, parent_length, make, &parent, err);
+        enum qs_status status = enter(fs, full, parent_length, make, &parent, err);
         if (status != QS_OK)
             return status;
         char name[PATH_LONGEST];
@@ -173,20 +180,10 @@ static enum qs_status open_dir(struct qs_fs *fs, const char *full, size_t length
     return status;
 }
 
-static enum qs_status enter(struct qs_fs *fs, const char *full, size_t length, bool make, struct dir **out, struct qs_error *err)
+static void leave(struct dir *dir, bool changed)
 {
-    pthread_mutex_lock(&fs->mutex);
-    enum qs_status status = open_dir(fs, full, length, make, out, err);
-    pthread_mutex_unlock(&fs->mutex);
-    return status;
-}
-
-static void leave(struct qs_fs *fs, struct dir *dir, bool changed)
-{
-    pthread_mutex_lock(&fs->mutex);
     dir->users--;
     dir->changed |= changed;
-    pthread_mutex_unlock(&fs->mutex);
 }
 
 /* The open directory of `path`, for use, and the last component. */
@@ -239,10 +236,11 @@ enum qs_status qs_fs_open(TALLOC_CTX *parent, const char *queue_dir, struct qs_f
     if (!fs)
         return qs_fail(err, QS_NOMEM, "out of memory");
     fs->root = fs->lock = -1;
-    pthread_mutex_init(&fs->mutex, NULL);       /* cannot fail for a default mutex */
+    fs->dirs_most = OPEN_MOST;
     talloc_set_destructor(fs, free_fs);
+    fs->run = talloc_zero_array(fs, char, RUN_LONGEST);
     fs->known = qs_table_new(fs, 64);
-    enum qs_status status = fs->known ? QS_OK : qs_fail(err, QS_NOMEM, "out of memory");
+    enum qs_status status = fs->known && fs->run ? QS_OK : qs_fail(err, QS_NOMEM, "out of memory");
     if (status == QS_OK) {
         fs->root = open(queue_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (fs->root < 0 || fstat(fs->root, &st) != 0)
@@ -260,7 +258,7 @@ enum qs_status qs_fs_open(TALLOC_CTX *parent, const char *queue_dir, struct qs_f
         else if (flock(fs->lock, LOCK_EX | LOCK_NB) != 0)
             status = qs_fail(err, QS_BUSY, "%s: another qsurgeon is operating on this queue; try again when it has ended",
                              queue_dir);
-        leave(fs, base, false);
+        leave(base, false);
     }
     if (status == QS_OK)
         *out = fs;
@@ -269,16 +267,38 @@ enum qs_status qs_fs_open(TALLOC_CTX *parent, const char *queue_dir, struct qs_f
     return status;
 }
 
+enum qs_status qs_fs_twins(struct qs_fs *fs, unsigned threads, struct qs_error *err)
+{
+    for (unsigned i = 1; i < threads && i < QS_THREADS_MAX; i++) {
+        if (fs->twin[i])
+            continue;
+        struct qs_fs *twin = talloc_zero(NULL, struct qs_fs);       /* of another thread: talloc is not shared with it */
+        if (!twin)
+            return qs_fail(err, QS_NOMEM, "out of memory");
+        *twin = (struct qs_fs){.root = fs->root, .lock = -1, .device = fs->device, .run = fs->run, .is_twin = true,
+                               .known = qs_table_new(twin, 64), .dirs_most = TWINS_OPEN_MOST / (threads - 1)};
+        fs->twin[i] = twin;
+        if (!twin->known)
+            return qs_fail(err, QS_NOMEM, "out of memory");
+    }
+    return QS_OK;
+}
+
+struct qs_fs *qs_fs_of(struct qs_fs *fs, unsigned thread)
+{
+    return thread ? fs->twin[thread] : fs;
+}
+
 enum qs_status qs_fs_run(struct qs_fs *fs, const char *run, struct qs_error *err)
 {
     struct qs_span name = qs_span_of(run);
     struct dir *dir = NULL;
     if (!component_ok(name) || name.len > 100 || memchr(name.ptr, '/', name.len) || qs_span_is(name, "lock"))
         return qs_fail(err, QS_DATA, "%s: not the name of a run", run);
-    snprintf(fs->run, sizeof fs->run, "%s/%s", QS_RUN_BASE, run);
+    snprintf(fs->run, RUN_LONGEST, "%s/%s", QS_RUN_BASE, run);
     enum qs_status status = enter(fs, fs->run, strlen(fs->run), true, &dir, err);
     if (status == QS_OK)
-        leave(fs, dir, false);
+        leave(dir, false);
     return status;
 }
 
@@ -297,11 +317,11 @@ enum qs_status qs_fs_stat(struct qs_fs *fs, const char *path, struct stat *out, 
         status = qs_fail_errno(err, errno, "%s", full);
     else
         *out = st;
-    leave(fs, dir, false);
+    leave(dir, false);
     return status;
 }
 
-enum qs_status qs_fs_file(struct qs_fs *fs, const char *path, int flags, int *fd, struct qs_error *err)
+enum qs_status qs_fs_file(struct qs_fs *fs, const char *path, int flags, int *fd, struct stat *out, struct qs_error *err)
 {
     char full[PATH_LONGEST];
     const char *name = NULL;
@@ -311,7 +331,7 @@ enum qs_status qs_fs_file(struct qs_fs *fs, const char *path, int flags, int *fd
     if (status != QS_OK)
         return status;
     int opened = openat(dir->fd, name, flags | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC), failure = errno;
-    leave(fs, dir, false);
+    leave(dir, false);
     if (opened < 0)
         return qs_fail_errno(err, failure, "%s", full);
     if (fstat(opened, &st) != 0 || !S_ISREG(st.st_mode)) {
@@ -319,6 +339,8 @@ enum qs_status qs_fs_file(struct qs_fs *fs, const char *path, int flags, int *fd
         return qs_fail(err, QS_DATA, "%s: not a regular file", full);
     }
     *fd = opened;
+    if (out)
+        *out = st;
     return QS_OK;
 }
 
@@ -336,14 +358,14 @@ static enum qs_status find_way(struct qs_fs *fs, const char *from, const char *t
         return status;
     status = locate(fs, to, true, w->target, &w->target_dir, &w->to, err);
     if (status != QS_OK)
-        leave(fs, w->source_dir, false);
+        leave(w->source_dir, false);
     return status;
 }
 
-static enum qs_status end_way(struct qs_fs *fs, const struct way *w, int failure, struct qs_error *err)
+static enum qs_status end_way(const struct way *w, int failure, struct qs_error *err)
 {
-    leave(fs, w->source_dir, !failure);
-    leave(fs, w->target_dir, !failure);
+    leave(w->source_dir, !failure);
+    leave(w->target_dir, !failure);
     return !failure ? QS_OK : failure == EEXIST ? qs_fail(err, QS_DATA, "%s: the name is taken", w->target)
                             : qs_fail_errno(err, failure, "%s to %s", w->source, w->target);
 }
@@ -355,7 +377,7 @@ enum qs_status qs_fs_move(struct qs_fs *fs, const char *from, const char *to, st
     if (status != QS_OK)
         return status;
     bool moved = TEMP_FAILURE_RETRY(renameat2(w.source_dir->fd, w.from, w.target_dir->fd, w.to, RENAME_NOREPLACE)) == 0;
-    return end_way(fs, &w, moved ? 0 : errno, err);
+    return end_way(&w, moved ? 0 : errno, err);
 }
 
 enum qs_status qs_fs_bring(struct qs_fs *fs, const char *from, const char *to, struct qs_error *err)
@@ -369,7 +391,7 @@ enum qs_status qs_fs_bring(struct qs_fs *fs, const char *from, const char *to, s
     bool linked = TEMP_FAILURE_RETRY(linkat(w.source_dir->fd, w.from, w.target_dir->fd, w.to, 0)) == 0;
     bool brought = linked && TEMP_FAILURE_RETRY(unlinkat(w.source_dir->fd, w.from, 0)) == 0;
     int failure = brought ? 0 : errno;
-    status = end_way(fs, &w, failure, err);
+    status = end_way(&w, failure, err);
     /* a file system without hard links */
     return !linked && (failure == EPERM || failure == EMLINK || failure == EOPNOTSUPP) ? qs_fs_move(fs, from, to, err) : status;
 }
@@ -384,7 +406,7 @@ enum qs_status qs_fs_times(struct qs_fs *fs, const char *path, const struct time
         return status;
     if (TEMP_FAILURE_RETRY(utimensat(dir->fd, name, times, AT_SYMLINK_NOFOLLOW)) != 0)
         status = qs_fail_errno(err, errno, "%s: cannot set its time", full);
-    leave(fs, dir, false);
+    leave(dir, false);
     return status;
 }
 
@@ -392,7 +414,7 @@ enum qs_status qs_fs_byte(struct qs_fs *fs, const char *path, uint64_t offset, u
                           struct qs_error *err)
 {
     int fd = -1;
-    enum qs_status status = qs_fs_file(fs, path, O_RDWR, &fd, err);
+    enum qs_status status = qs_fs_file(fs, path, O_RDWR, &fd, NULL, err);
     if (status != QS_OK)
         return status;
     uint8_t there = 0;
@@ -443,7 +465,7 @@ enum qs_status qs_fs_make_begin(struct qs_fs *fs, const char *path, struct qs_fs
              (file->fd = (int)TEMP_FAILURE_RETRY(openat(file->dir, file->temporary,
                                                         O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600))) < 0)
         status = qs_fail_errno(err, errno, "%s", full);
-    leave(fs, dir, true);
+    leave(dir, true);
     if (status != QS_OK && file->dir >= 0)
         end_made(file);
     return status;
@@ -508,7 +530,7 @@ static enum qs_status remove_of_run(struct qs_fs *fs, const char *path, int flag
         return status == QS_GONE ? QS_OK : status;
     if (TEMP_FAILURE_RETRY(unlinkat(dir->fd, name, flags)) != 0 && errno != ENOENT)
         status = qs_fail_errno(err, errno, "%s", full);
-    leave(fs, dir, status == QS_OK);
+    leave(dir, status == QS_OK);
     return status;
 }
 
@@ -529,8 +551,11 @@ enum qs_status qs_fs_rmdir(struct qs_fs *fs, const char *path, struct qs_error *
 enum qs_status qs_fs_sync(struct qs_fs *fs, struct qs_error *err)
 {
     enum qs_status status = QS_OK;
-    for (uint32_t i = 0; status == QS_OK && i < fs->dir_count; i++)
-        status = sync_dir(fs->dirs[i], err);
+    for (unsigned t = 0; t < QS_THREADS_MAX; t++) {
+        const struct qs_fs *one = qs_fs_of(fs, t);
+        for (uint32_t i = 0; one && status == QS_OK && i < one->dir_count; i++)
+            status = sync_dir(one->dirs[i], err);
+    }
     return status;
 }
 
@@ -538,8 +563,11 @@ enum qs_status qs_fs_sync_all(struct qs_fs *fs, struct qs_error *err)
 {
     if (TEMP_FAILURE_RETRY(syncfs(fs->root)) != 0)
         return qs_fail_errno(err, errno, "cannot sync the file system of the queue");
-    for (uint32_t i = 0; i < fs->dir_count; i++)
-        fs->dirs[i]->changed = false;
+    for (unsigned t = 0; t < QS_THREADS_MAX; t++) {
+        const struct qs_fs *one = qs_fs_of(fs, t);
+        for (uint32_t i = 0; one && i < one->dir_count; i++)
+            one->dirs[i]->changed = false;
+    }
     return QS_OK;
 }
 
@@ -580,7 +608,7 @@ static enum qs_status walk(struct qs_fs *fs, const char *path, unsigned depth, q
     DIR *stream = open_stream(dir);
     if (!stream)
         status = qs_fail_errno(err, errno, "%s", full);
-    leave(fs, dir, false);
+    leave(dir, false);
     if (!stream)
         return status;
     struct dirent *entry;
@@ -661,7 +689,7 @@ enum qs_status qs_fs_prune_run(struct qs_fs *fs, struct qs_error *err)
         status = qs_fail_errno(err, errno, "%s: cannot remove empty directories", fs->run);
     if (status == QS_OK)
         fs->run[0] = '\0';
-    leave(fs, base, false);
+    leave(base, false);
     return status;
 }
 

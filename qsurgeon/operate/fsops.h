@@ -4,8 +4,8 @@
  *
  * Paths are those of surgery.h: relative to the queue directory, "@/" for the run directory. They are walked without
  * following links, "..", absolute and empty components are refused. Every function acts relative to directory
- * descriptors that stay open. The functions on single paths, qs_fs_stat to qs_fs_rmdir, may be called by several threads at
- * once; all others by one thread alone. */
+ * descriptors that stay open. An object is used by one thread at a time: other threads have twins of it, for the functions on
+ * single paths, qs_fs_stat to qs_fs_rmdir. */
 #ifndef QSURGEON_FSOPS_H
 #define QSURGEON_FSOPS_H
 
@@ -28,13 +28,20 @@ struct qs_fs;
  * QS_USAGE: .qsurgeon is on another file system than the queue; the text has a hint. */
 enum qs_status qs_fs_open(TALLOC_CTX *parent, const char *queue_dir, struct qs_fs **out, struct qs_error *err) QS_MUST_CHECK;
 
+/* Makes twins, so that there is an object for each of that many threads: qs_fs_of(fs, thread), where 0 is fs itself. They are
+ * fs's: freed, synced and led to the run with it. The second is safe beside running threads; it gives NULL where there is none. */
+enum qs_status qs_fs_twins(struct qs_fs *fs, unsigned threads, struct qs_error *err) QS_MUST_CHECK;
+struct qs_fs *qs_fs_of(struct qs_fs *fs, unsigned thread);
+
 /* The run whose directory "@/" means from now on; made when it is missing. */
 enum qs_status qs_fs_run(struct qs_fs *fs, const char *run, struct qs_error *err) QS_MUST_CHECK;
 
 /* lstat. QS_GONE: nothing there. */
 enum qs_status qs_fs_stat(struct qs_fs *fs, const char *path, struct stat *out, struct qs_error *err) QS_MUST_CHECK;
-/* Opens a regular file, O_RDONLY or O_RDWR, no link followed, close-on-exec. The caller closes *fd. */
-enum qs_status qs_fs_file(struct qs_fs *fs, const char *path, int flags, int *fd, struct qs_error *err) QS_MUST_CHECK;
+/* Opens a regular file, O_RDONLY or O_RDWR, no link followed, close-on-exec. The caller closes *fd. *st, unless NULL, is the
+ * file's. */
+enum qs_status qs_fs_file(struct qs_fs *fs, const char *path, int flags, int *fd, struct stat *st,
+                          struct qs_error *err) QS_MUST_CHECK;
 
 /* Renames; never replaces, never leaves the file system. QS_GONE: no source. QS_DATA: the target exists. Missing
  * directories of the target are made, mode 0700. */
@@ -68,7 +75,7 @@ void qs_fs_make_abandon(struct qs_fs_made *file);
 enum qs_status qs_fs_unlink(struct qs_fs *fs, const char *path, struct qs_error *err) QS_MUST_CHECK;
 enum qs_status qs_fs_rmdir(struct qs_fs *fs, const char *path, struct qs_error *err) QS_MUST_CHECK;
 
-/* Syncs every directory that was changed since the last call. */
+/* Syncs every directory that was changed since the last call, by whichever thread. No other thread is at work. */
 enum qs_status qs_fs_sync(struct qs_fs *fs, struct qs_error *err) QS_MUST_CHECK;
 
 /* Syncs everything on the file system of the queue: one wait for any number of new files. */

@@ -86,14 +86,14 @@ static enum qs_status take_lock(struct qs_fs *fs, const char *path, bool both, u
 {
     struct stat st;
     int opened = -1;
-    enum qs_status status = qs_fs_file(fs, path, O_RDWR, &opened, err);
+    enum qs_status status = qs_fs_file(fs, path, O_RDWR, &opened, &st, err);
     if (status != QS_OK)
         return status;
     struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-    if (flock(opened, LOCK_EX | LOCK_NB) != 0 || (both && fcntl(opened, F_SETLK, &whole) != 0))
-        status = qs_fail(err, QS_BUSY, "%s: locked by the mail server", path);
-    else if (fstat(opened, &st) != 0 || st.st_ino != inode)
+    if (st.st_ino != inode)
         status = qs_fail(err, QS_DATA, "%s: another file has this name now", path);
+    else if (flock(opened, LOCK_EX | LOCK_NB) != 0 || (both && fcntl(opened, F_SETLK, &whole) != 0))
+        status = qs_fail(err, QS_BUSY, "%s: locked by the mail server", path);
     if (status == QS_OK)
         *fd = opened;
     else
@@ -170,6 +170,16 @@ static bool lock_is_of_use(size_t count, const struct qs_move *claim)
     return count > 1 || is_of_run(claim->to);
 }
 
+/* Locks what the claim has led to, which says as well whether it is the message that was meant; if not, it is given back. */
+static enum qs_status lock_claimed(struct qs_fs *fs, const struct qs_move *claim, int *lock, struct qs_error *err)
+{
+    enum qs_status status = take_lock(fs, claim->to, false, claim->inode, lock, err);
+    if (status == QS_OK || status == QS_BUSY || status == QS_GONE)
+        return status;
+    enum qs_status found = verify(fs, claim, err);
+    return found != QS_OK ? found : status == QS_DATA ? QS_IO : status;
+}
+
 static enum qs_status reverse_all(struct qs_fs *fs, const struct qs_move *moves, size_t count, bool at_once, bool lock,
                                   struct qs_error *err);
 
@@ -194,11 +204,10 @@ void qs_moves_follow(struct qs_fs *fs, const struct qs_move *moves, size_t count
 {
     const struct qs_move *claim = claim_of(moves, count);
     if (at->status == QS_OK)
-        at->status = verify(fs, claim, &at->why);
+        at->status = rule == QS_LOCK_AFTER_CLAIM && lock_is_of_use(count, claim)
+            ? lock_claimed(fs, claim, &at->lock, &at->why) : verify(fs, claim, &at->why);
     if (at->status == QS_DATA)
         at->claimed = false;            /* another message's, or its name was taken */
-    if (at->status == QS_OK && rule == QS_LOCK_AFTER_CLAIM && lock_is_of_use(count, claim))
-        at->status = take_lock(fs, claim->to, false, claim->inode, &at->lock, &at->why);
     while (at->status == QS_OK && at->tried < count)
         at->status = perform_one(fs, &moves[at->tried++], &at->why);
     /* where the MTA reads, it may have taken the message already: what was wanted is done */

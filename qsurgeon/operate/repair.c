@@ -146,7 +146,7 @@ static enum qs_status compare(struct run *run, const struct qs_plan_item *item, 
     uint64_t digest = 0;
     if (!flaw || strcmp(flaw->path, item->path) != 0 || !flaw->steps)
         return qs_fail(err, QS_GONE, "%s: nothing is wrong with it any more", item->path);
-    enum qs_status status = qs_fs_file(run->fs, item->path, O_RDONLY, &fd, err);
+    enum qs_status status = qs_fs_file(run->fs, item->path, O_RDONLY, &fd, NULL, err);
     if (status != QS_OK)
         return status;
     if (fstat(fd, st) != 0)

@@ -60,7 +60,7 @@ static void test_fsops(void **state)
     }
     assert_int_not_equal(qs_fs_stat(fs, "link/one", &st, &err), QS_OK);     /* no link is followed */
     int fd = -1;
-    assert_int_not_equal(qs_fs_file(fs, "a/sym", O_RDONLY, &fd, &err), QS_OK);
+    assert_int_not_equal(qs_fs_file(fs, "a/sym", O_RDONLY, &fd, NULL, &err), QS_OK);
     assert_int_equal(qs_fs_move(fs, "a/one", "a/two", &err), QS_DATA);      /* never replaces */
     assert_int_equal(qs_fs_move(fs, "a/none", "a/three", &err), QS_GONE);
     assert_int_equal(qs_fs_move(fs, "a/one", "@/a/one", &err), QS_OK);
