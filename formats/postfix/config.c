@@ -466,6 +466,7 @@ static void learn_recipients(struct qs_span printed, struct qs_site *site)
         asks |= qs_span_is(item, "reject_unverified_recipient");
         listed |= qs_span_is(item, "reject_unlisted_recipient");
     }
+    site->asks_recipients |= asks;
     site->takes_any_relayed |= !asks && (!listed || !parameter(printed, "relay_recipient_maps").len);
     site->takes_any_local |= !asks && (!listed || !parameter(printed, "local_recipient_maps").len);
 }

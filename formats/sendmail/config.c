@@ -590,7 +590,7 @@ static void learn_access(struct learning *learning, struct qs_span rest)
         bool digits = key.len > 0 && strspn(key.ptr, "0123456789.") >= key.len;
         if (digits || qs_span_starts_nocase(key, "IPv6:"))
             add_network(learning, key);
-        else if (key.len > 0 && memchr(key.ptr, ':', key.len) == NULL)
+        else if (key.len > 0 && memchr(key.ptr, ':', key.len) == NULL && memchr(key.ptr, '@', key.len) == NULL)
             add_relay(learning, key);
     }
 }

@@ -22,8 +22,8 @@ enum qs_status qs_collect_postfix(struct qs_list *list, const char *config, char
 enum qs_status qs_collect_sendmail(struct qs_list *list, const char *config, const struct qs_site *site, char ***notes,
                                    size_t *count, struct qs_error *err) QS_MUST_CHECK;
 
-/* Compiles the list under a temporary name beside `path`, asks the result for one of its recipients, and renames source and
- * table into place. Whatever fails before that leaves the table in use as it is. type: of the table ("hash", "lmdb", ...);
+/* Compiles the list, behind the lines that `path` has already and that are of no list, under a temporary name beside it, asks
+ * the result for one of its recipients, and renames source and table into place, with owner and mode as they were. Whatever fails before that leaves the table in use as it is. type: of the table ("hash", "lmdb", ...);
  * NULL: Postfix's default_database_type, or hash. QS_USAGE: a hashed list, which cannot be a table. QS_CONFIG: postmap or makemap
  * failed. QS_IO, QS_NOPERM, QS_GONE, QS_NOMEM. */
 enum qs_status qs_list_install(const struct qs_list *list, const char *path, const char *type, const char *config,

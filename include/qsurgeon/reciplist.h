@@ -30,6 +30,9 @@ struct qs_list {
     size_t domains;
     char **address;                 /* in order; hexadecimal hashes in the hashed form */
     size_t addresses;
+    /* of a list that was collected here, not written */
+    char **vague;                   /* domains whose "@domain" stands there only because nobody can list their recipients */
+    size_t vague_count;
 };
 
 /* An empty list of this host. NULL: out of memory. */
@@ -51,6 +54,9 @@ enum qs_status qs_list_read(TALLOC_CTX *parent, struct qs_span text, const unsig
 enum qs_list_answer { QS_LIST_EXISTS, QS_LIST_UNKNOWN, QS_LIST_NOT_COVERED };
 /* Does the list have the address, as it is, without its extension, or by its whole domain? */
 enum qs_list_answer qs_list_has(const struct qs_list *list, struct qs_span address);
+
+/* Does it say that every address of the domain, in lower case, is taken? */
+bool qs_list_takes_all(const struct qs_list *list, const char *domain);
 
 /* Is serial number a newer than b? */
 bool qs_serial_newer(uint32_t a, uint32_t b);

@@ -4,6 +4,7 @@
 #define QSURGEON_ROLE_H
 
 #include "qsurgeon/dns.h"
+#include "qsurgeon/reciplist.h"
 #include "qsurgeon/site.h"
 
 enum qs_role {
@@ -20,13 +21,18 @@ struct qs_served {
     const char *domain;
     bool relay;                     /* relayed for others; else delivered here */
     enum qs_role role;
+    bool takes_any;                 /* the MTA takes every recipient in it, as far as can be known */
+    uint32_t unknown, missing;      /* recipients that it takes and the imported list does not have; the other way round */
+    const char *sample;             /* one of the unknown, else of the missing; or NULL */
     const char *warning;            /* sentences, or NULL */
 };
 
 /* Every domain of the site once, local ones first. This host is known by the site's host name and by the addresses of its
- * interfaces: behind address translation it must be listed by name. dns: asked with served_too. A child of parent. QS_NOMEM. */
-enum qs_status qs_roles(TALLOC_CTX *parent, const struct qs_site *site, const struct qs_dns *dns, struct qs_served **list,
-                        size_t *count, struct qs_error *err) QS_MUST_CHECK;
+ * interfaces: behind address translation it must be listed by name. own: the recipients that the MTA here takes, as
+ * qs_collect_...() collected them; imported: those that the primary knows, as its list says; either may be NULL. dns: asked with
+ * served_too. A child of parent. QS_NOMEM. */
+enum qs_status qs_roles(TALLOC_CTX *parent, const struct qs_site *site, const struct qs_list *own, const struct qs_list *imported,
+                        const struct qs_dns *dns, struct qs_served **list, size_t *count, struct qs_error *err) QS_MUST_CHECK;
 
 /* The names to ask for: a talloc array under parent. */
 enum qs_status qs_served_domains(TALLOC_CTX *parent, const struct qs_site *site, char ***list, size_t *count,

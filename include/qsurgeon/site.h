@@ -25,6 +25,7 @@ struct qs_site {
     size_t network_count;
     bool takes_any_relayed;     /* the MTA takes recipients of relay domains, or of local ones, whether they exist or not; */
     bool takes_any_local;       /* false also where that cannot be read */
+    bool asks_recipients;       /* the MTA asks the next host whether a recipient exists before it takes mail */
     /* from the site file alone */
     char **trusted_relays;      /* CIDR: the filters and primaries that mail for us must come through */
     size_t trusted_relay_count;

@@ -9,14 +9,9 @@
 #include "known.h"
 #include "qsurgeon/recipients.h"
 
-struct maps {
-    const struct qs_list *own;      /* of the mail servers here; NULL: they list nobody */
-    const struct qs_list *imported;
-};
-
 static bool nobody(void *data, struct qs_span address)
 {
-    const struct maps *maps = data;
+    const struct qs_maps *maps = data;
     return (maps->own && qs_list_has(maps->own, address) == QS_LIST_UNKNOWN) ||
            (maps->imported && qs_list_has(maps->imported, address) == QS_LIST_UNKNOWN);
 }
@@ -44,21 +39,29 @@ static enum qs_status collect(struct qs_call *call, struct qs_instance *const *l
     return QS_OK;
 }
 
+enum qs_status qs_maps_collect(struct qs_call *call, struct qs_instance *const *list, size_t count, const struct qs_site *site,
+                               struct qs_maps *out, struct qs_error *err)
+{
+    struct qs_list *imported = NULL;
+    const char *path = qs_known_path(call, "list");
+    if (!path)
+        return qs_fail(err, QS_NOMEM, "out of memory");
+    enum qs_status status = collect(call, list, count, site, &out->own, err);
+    if (status == QS_OK && access(path, F_OK) == 0)
+        status = qs_known_list(call, false, &imported, err);
+    if (status == QS_OK)
+        out->imported = imported;
+    return status;
+}
+
 enum qs_status qs_maps_read(struct qs_call *call, struct qs_instance *const *list, size_t count, struct qs_site *site,
                             struct qs_error *err)
 {
-    struct maps *maps = talloc_zero(call->memory, struct maps);
-    struct qs_list *imported = NULL;
-    const char *path = maps ? qs_known_path(call, "list") : NULL;
-    if (!path)
-        return qs_fail(err, QS_NOMEM, "out of memory");
-    enum qs_status status = collect(call, list, count, site, &maps->own, err);
-    if (status == QS_OK && access(path, F_OK) == 0)
-        status = qs_known_list(call, false, &imported, err);
+    struct qs_maps *maps = talloc_zero(call->memory, struct qs_maps);
+    enum qs_status status = maps ? qs_maps_collect(call, list, count, site, maps, err) : qs_fail(err, QS_NOMEM, "out of memory");
     if (status != QS_OK)
         return status;
-    maps->imported = imported;
-    if (maps->own || imported) {
+    if (maps->own || maps->imported) {
         site->nobody = nobody;
         site->nobody_data = maps;
     }

@@ -11,4 +11,12 @@
 enum qs_status qs_maps_read(struct qs_call *call, struct qs_instance *const *list, size_t count, struct qs_site *site,
                             struct qs_error *err) QS_MUST_CHECK;
 
+/* Who exists: lists that are children of call->memory, or NULL. */
+struct qs_maps {
+    const struct qs_list *own;      /* of the mail servers here; NULL: they list nobody */
+    const struct qs_list *imported;
+};
+enum qs_status qs_maps_collect(struct qs_call *call, struct qs_instance *const *list, size_t count, const struct qs_site *site,
+                               struct qs_maps *out, struct qs_error *err) QS_MUST_CHECK;
+
 #endif

@@ -156,7 +156,7 @@ static enum qs_status read_site_file(const struct qs_options *options, struct qs
     return status;
 }
 
-enum qs_status qs_session_site(struct qs_call *call, struct qs_site *site, struct qs_error *err)
+enum qs_status qs_session_site(struct qs_call *call, struct qs_site *site, struct qs_maps *maps, struct qs_error *err)
 {
     const struct qs_options *options = call->options;
     const struct qs_place place = {options->queue_dir, options->config};
@@ -165,7 +165,17 @@ enum qs_status qs_session_site(struct qs_call *call, struct qs_site *site, struc
     enum qs_status status = qs_format_discover(call->memory, options->mta, &place, &list, &count, err);
     for (size_t i = 0; status == QS_OK && i < count; i++)
         status = list[i]->format->site(list[i], site, err);
-    return status == QS_OK ? read_site_file(options, site, err) : status;
+    if (status == QS_OK)
+        status = read_site_file(options, site, err);
+    if (status != QS_OK)
+        return status;
+    struct qs_error why = {""};
+    status = qs_maps_collect(call, list, count, site, maps, &why);
+    if (status == QS_NOMEM)
+        return qs_fail(err, QS_NOMEM, "out of memory");
+    if (status != QS_OK)
+        qs_complain("%s", why.text);
+    return QS_OK;
 }
 
 static struct qs_dns_options dns_options(const struct qs_call *call, const struct qs_site *site)

@@ -4,6 +4,7 @@
 #define QSURGEON_CLI_SESSION_H
 
 #include "cli.h"
+#include "maps.h"
 
 struct qs_session {
     struct qs_view view;
@@ -20,8 +21,9 @@ typedef enum qs_status (*qs_picture)(struct qs_call *call, void *data, const str
 enum qs_status qs_session_open(struct qs_call *call, bool detail, qs_picture picture, void *data,
                                struct qs_session **out, struct qs_error *err) QS_MUST_CHECK;
 
-/* What the mail servers in view and the site file say of this host, without reading a queue. */
-enum qs_status qs_session_site(struct qs_call *call, struct qs_site *site, struct qs_error *err) QS_MUST_CHECK;
+/* What the mail servers in view and the site file say of this host, without reading a queue; and into *maps who exists, as far
+ * as that can be read: what cannot is said. */
+enum qs_status qs_session_site(struct qs_call *call, struct qs_site *site, struct qs_maps *maps, struct qs_error *err) QS_MUST_CHECK;
 /* Asks DNS about these domains, served here or not, within the time that a run has for that. */
 enum qs_status qs_session_dns(struct qs_call *call, const struct qs_site *site, char *const *domain, size_t count,
                               struct qs_dns **dns, struct qs_error *err) QS_MUST_CHECK;

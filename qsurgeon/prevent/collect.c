@@ -4,9 +4,11 @@
 #include <ctype.h>
 #include <pwd.h>
 #include <string.h>
+#include <xxhash.h>
 
 #include "qsurgeon/recipients.h"
 #include "qsurgeon/spawn.h"
+#include "qsurgeon/table.h"
 #include "replace.h"
 
 enum { FILE_MOST = 256 << 20 };
@@ -115,6 +117,17 @@ static bool next_line(struct qs_span *rest, struct qs_span *line)
     return true;
 }
 
+static bool next_pair(struct qs_span *text, struct qs_span *key, struct qs_span *value)
+{
+    struct qs_span line;
+    if (!next_line(text, &line))
+        return false;
+    const char *tab = line.len ? memchr(line.ptr, '\t', line.len) : NULL;
+    *key = (struct qs_span){line.ptr, tab ? (size_t)(tab - line.ptr) : line.len};
+    *value = tab ? qs_span_trim((struct qs_span){tab, line.len - key->len}) : (struct qs_span){NULL, 0};
+    return true;
+}
+
 static bool is_table(struct qs_span word)
 {
     return memchr(word.ptr, ':', word.len) && *word.ptr != '[';
@@ -195,24 +208,56 @@ static void domains_of(struct collecting *c, struct qs_span value, struct domain
     }
 }
 
+/* The domain may have recipients that it refuses. */
+static void add_vague(struct collecting *c, struct qs_span domain)
+{
+    char **grown = talloc_realloc(c->list, c->list->vague, char *, (unsigned)c->list->vague_count + 1);
+    char *copy = grown ? talloc_strndup(grown, domain.ptr, domain.len) : NULL;
+    c->list->vague = grown ? grown : c->list->vague;
+    c->no_memory |= !copy;
+    if (copy)
+        c->list->vague[c->list->vague_count++] = copy;
+}
+
+static void add_whole_vaguely(struct collecting *c, const struct domains *d)
+{
+    add_whole(c, d->name, d->count);
+    for (size_t i = 0; i < d->count; i++)
+        add_vague(c, d->name[i]);
+}
+
+/* A table that answers for everything, such as static:, or only for what it knows, such as ldap:? It is asked for a user that
+ * nobody has. */
+static void add_unlisted(struct collecting *c, struct qs_span word, const struct domains *d)
+{
+    static const char nobody[] = "no-such-user-29f1c6d0";
+    const char *table = text_of(c, word);
+    add_whole(c, d->name, d->count);
+    for (size_t i = 0; i < d->count; i++) {
+        struct qs_span out = {NULL, 0};
+        const char *address = talloc_asprintf(c->scratch, "%s@%.*s", nobody, (int)d->name[i].len, d->name[i].ptr);
+        const char *const argv[] = {"postmap", "-q", address, c->config ? "-c" : table, c->config ? c->config : NULL, table, NULL};
+        c->no_memory |= !address;
+        if (!address || qs_spawn(c->scratch, &(struct qs_program){.argv = argv}, &out, NULL) != QS_OK || !out.len)
+            add_vague(c, d->name[i]);
+    }
+}
+
 /* The recipients that the tables name; whole domains where there is no table, or one that cannot be listed. */
 static void recipients_of(struct collecting *c, struct qs_span maps, const struct domains *d, const char *parameter)
 {
-    struct qs_span word, text, line, key;
+    struct qs_span word, text, key, value;
     bool any = false;
     while (next_word(&maps, &word)) {
         any = true;
         if (qs_span_is(word, "unix:passwd.byname") || qs_span_is(word, "proxy:unix:passwd.byname")) {
             add_system_users(c);
         } else if (is_table(word) && list_table(c, word, &text)) {
-            while (next_line(&text, &line)) {
-                const char *tab = memchr(line.ptr, '\t', line.len);
-                key = (struct qs_span){line.ptr, tab ? (size_t)(tab - line.ptr) : line.len};
+            while (next_pair(&text, &key, &value))
                 add_key(c, key);
-            }
         } else if (d->count) {
             note(c, "cannot be listed; every address of its domains is in the list", word);
-            add_whole(c, d->name, d->count);
+            add_unlisted(c, word, d);
         }
     }
     if (!any && parameter && d->count) {
@@ -300,7 +345,7 @@ static void aliases_of(struct collecting *c, struct qs_span word)
         word = (struct qs_span){blank + 1, word.len - (size_t)(blank + 1 - word.ptr)};
     if (qs_file_read(c->scratch, text_of(c, word), FILE_MOST, &text, &c->why) != QS_OK) {
         note(c, "cannot be read; every address of the local domains is in the list", word);
-        add_whole(c, c->local, c->local_count);
+        add_whole_vaguely(c, &(struct domains){c->local, c->local_count});
         return;
     }
     while (next_line(&text, &line)) {
@@ -310,23 +355,56 @@ static void aliases_of(struct collecting *c, struct qs_span word)
     }
 }
 
-/* "hash -o /etc/mail/virtusertable", the rest of the line Kvirtuser. */
-static void virtual_users_of(struct collecting *c, struct qs_span value)
+/* The keys and values of "hash -o /etc/mail/virtusertable", the rest of a K line. False: it cannot be listed; *last is its file. */
+static bool list_map(struct collecting *c, struct qs_span value, struct qs_span *last, struct qs_span *text)
 {
-    struct qs_span type, word, last = {NULL, 0}, text, line;
+    struct qs_span type, word;
+    *last = (struct qs_span){NULL, 0};
     if (!next_word(&value, &type))
-        return;
+        return false;
     while (next_word(&value, &word))
-        last = word;
-    const char *const argv[] = {"makemap", "-C", c->config, "-u", text_of(c, type), text_of(c, last), NULL};
-    if (!last.len || qs_spawn(c->scratch, &(struct qs_program){.argv = argv}, &text, &c->why) != QS_OK) {
-        note(c, "cannot be listed; every address of the local domains is in the list", last.len ? last : type);
-        add_whole(c, c->local, c->local_count);
+        *last = word;
+    const char *const argv[] = {"makemap", "-C", c->config, "-u", text_of(c, type), text_of(c, *last), NULL};
+    return last->len && qs_spawn(c->scratch, &(struct qs_program){.argv = argv}, text, &c->why) == QS_OK;
+}
+
+/* Of the domains that are relayed: those that the access map refuses as a whole, but for the addresses that it takes, where
+ * recipients are looked up in it; all addresses of the others. */
+static void relayed_of(struct collecting *c, struct qs_span map, bool looked_up, struct domains *relay)
+{
+    struct qs_span text = {NULL, 0}, last, key, value;
+    struct qs_table *refused = qs_table_new(c->scratch, 64);
+    bool listed = looked_up && map.len && list_map(c, map, &last, &text);
+    c->no_memory |= !refused;
+    for (struct qs_span rest = text; refused && listed && next_pair(&rest, &key, &value);) {
+        if (!qs_span_starts(key, "to:"))
+            continue;
+        key = (struct qs_span){key.ptr + 3, key.len - 3};
+        if (memchr(key.ptr, '@', key.len) && (qs_span_is_nocase(value, "RELAY") || qs_span_is_nocase(value, "OK")))
+            add(c, key);
+        else if (qs_span_starts_nocase(value, "ERROR:5") || qs_span_is_nocase(value, "REJECT") || qs_span_starts(value, "5"))
+            c->no_memory |= !qs_table_at(refused, XXH3_64bits(key.ptr, key.len), 1);
+    }
+    if (looked_up && map.len && !listed)
+        note(c, "cannot be listed; every address of the relayed domains is in the list", last);
+    for (size_t i = 0; refused && i < relay->count; i++) {
+        if (qs_table_get(refused, XXH3_64bits(relay->name[i].ptr, relay->name[i].len), 0))
+            continue;
+        add_whole(c, &relay->name[i], 1);
+        if (looked_up && map.len && !listed)
+            add_vague(c, relay->name[i]);
+    }
+}
+
+static void virtual_users_of(struct collecting *c, struct qs_span map)
+{
+    struct qs_span last, text = {NULL, 0}, key, value;
+    if (!list_map(c, map, &last, &text)) {
+        note(c, "cannot be listed; every address of the local domains is in the list", last);
+        add_whole_vaguely(c, &(struct domains){c->local, c->local_count});
         return;
     }
-    while (next_line(&text, &line)) {
-        const char *tab = memchr(line.ptr, '\t', line.len);
-        struct qs_span key = {line.ptr, tab ? (size_t)(tab - line.ptr) : line.len};
+    while (next_pair(&text, &key, &value)) {
         const char *at = key.len ? memrchr(key.ptr, '@', key.len) : NULL;
         if (at)
             c->no_memory |= qs_list_add_domain(c->list, (struct qs_span){at + 1, key.len - (size_t)(at + 1 - key.ptr)}) == QS_NOMEM;
@@ -338,8 +416,9 @@ enum qs_status qs_collect_sendmail(struct qs_list *list, const char *config, con
                                    size_t *count, struct qs_error *err)
 {
     struct collecting c = {.scratch = talloc_new(NULL), .list = list, .config = config ? config : "/etc/mail/sendmail.cf"};
-    struct domains local = {0};
-    struct qs_span text, line, word;
+    struct domains local = {0}, relay = {0};
+    struct qs_span text, line, word, access = {NULL, 0};
+    bool looked_up = false;
     enum qs_status status = qs_file_read(c.scratch, c.config, FILE_MOST, &text, err);
     if (status != QS_OK)
         return finish(&c, status == QS_NOMEM ? status : QS_CONFIG, notes, count, err);
@@ -363,7 +442,14 @@ enum qs_status qs_collect_sendmail(struct qs_list *list, const char *config, con
             }
         } else if (qs_span_starts(line, "Kvirtuser ")) {
             virtual_users_of(&c, (struct qs_span){line.ptr + 10, line.len - 10});
+        } else if (qs_span_starts(line, "Kaccess ")) {
+            access = (struct qs_span){line.ptr + 8, line.len - 8};
+        } else if (line.len && memmem(line.ptr, line.len, "$>SearchList <+ To>", 19)) {     /* FEATURE(`blacklist_recipients') */
+            looked_up = true;
         }
     }
+    for (size_t i = 0; i < site->relay_count; i++)
+        add_domain(&c, &relay, qs_span_of(site->relay_domains[i]));
+    relayed_of(&c, access, looked_up, &relay);
     return finish(&c, status, notes, count, err);
 }

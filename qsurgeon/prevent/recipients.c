@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "qsurgeon/spawn.h"
@@ -100,6 +101,8 @@ enum qs_status qs_list_follows(const struct qs_list *list, uint32_t serial, uint
     return QS_OK;
 }
 
+enum { FILE_MOST = 256 << 20 };
+
 /* What the library of that table type adds to the name. */
 static const char *suffix(const char *type)
 {
@@ -137,7 +140,10 @@ static enum qs_status compile(TALLOC_CTX *scratch, const struct qs_list *list, c
     if (status != QS_OK)
         return status;
     status = qs_spawn(scratch, &(struct qs_program){.argv = sendmail ? dump : ask}, &out, err);
-    if (status == QS_OK && !(sendmail ? memmem(out.ptr, out.len, "RELAY", 5) != NULL
+    const char *first = talloc_asprintf(scratch, "to:%s\tRELAY\n", list->address[0] + (*list->address[0] == '@'));
+    if (!first)
+        return qs_fail(err, QS_NOMEM, "out of memory");
+    if (status == QS_OK && !(sendmail ? out.len && memmem(out.ptr, out.len, first, strlen(first)) != NULL
                                       : qs_span_is(qs_span_trim(out), "OK")))
         status = qs_fail(err, QS_CONFIG, "%.200s: the table does not have what was put into it", made);
     return status == QS_OK ? sync_file(made, err) : status;
@@ -154,6 +160,43 @@ static const char *default_type(TALLOC_CTX *scratch, const char *config)
     out = qs_span_trim(out);
     const char *type = talloc_strndup(scratch, out.ptr, out.len);
     return type && is_word(type) ? type : "hash";
+}
+
+/* The lines of the file that are not of a list, and behind them those of this one. */
+static enum qs_status with_others(TALLOC_CTX *scratch, const struct qs_list *list, const char *path, bool sendmail, char **out,
+                                  struct qs_error *err)
+{
+    static const char begin[] = "# recipients by qsurgeon: what is between here and the end is replaced by each import\n";
+    static const char end[] = "# end of the recipients by qsurgeon\n";
+    struct qs_span text = {NULL, 0};
+    char *table = qs_list_table(scratch, list, sendmail);
+    enum qs_status status = qs_file_read(scratch, path, FILE_MOST, &text, err);
+    if (status == QS_GONE)
+        status = QS_OK;
+    if (status != QS_OK)
+        return status;
+    const char *from = text.len ? memmem(text.ptr, text.len, begin, sizeof begin - 1) : NULL;
+    struct qs_span before = {text.ptr, from ? (size_t)(from - text.ptr) : text.len}, behind = {"", 0};
+    const char *to = from ? memmem(from, text.len - before.len, end, sizeof end - 1) : NULL;
+    if (from && !to)
+        return qs_fail(err, QS_DATA, "%.200s: the line that ends the recipients is missing", path);
+    if (to)
+        behind = (struct qs_span){to + sizeof end - 1, text.len - (size_t)(to + sizeof end - 1 - text.ptr)};
+    bool open = before.len && before.ptr[before.len - 1] != '\n';
+    if (before.len > INT32_MAX / 2 || behind.len > INT32_MAX / 2)
+        return qs_fail(err, QS_DATA, "%.200s: too large", path);
+    *out = table ? talloc_asprintf(scratch, "%.*s%s%s%s%s%.*s", (int)before.len, before.len ? before.ptr : "", open ? "\n" : "", begin,
+                                   table, end, (int)behind.len, behind.ptr) : NULL;
+    return *out ? QS_OK : qs_fail(err, QS_NOMEM, "out of memory");
+}
+
+/* What takes the place of a file has its owner and mode. */
+static bool stay_owned(const char *older, const char *newer)
+{
+    struct stat st;
+    if (stat(older, &st) != 0)
+        return errno == ENOENT;
+    return (geteuid() != 0 || chown(newer, st.st_uid, st.st_gid) == 0) && chmod(newer, st.st_mode & 07777) == 0;
 }
 
 enum qs_status qs_list_install(const struct qs_list *list, const char *path, const char *type, const char *config,
@@ -174,15 +217,19 @@ enum qs_status qs_list_install(const struct qs_list *list, const char *path, con
     }
     const char *end = suffix(type), *source = talloc_asprintf(scratch, "%s.qsurgeon", path);
     const char *made = talloc_asprintf(scratch, "%s.qsurgeon%s", path, end), *in_use = talloc_asprintf(scratch, "%s%s", path, end);
-    char *text = qs_list_table(scratch, list, sendmail);
-    if (!source || !made || !in_use || !text)
+    char *text = NULL;
+    if (!source || !made || !in_use)
         status = qs_fail(err, QS_NOMEM, "out of memory");
+    if (status == QS_OK)
+        status = with_others(scratch, list, path, sendmail, &text, err);
     if (status == QS_OK && unlink(made) != 0 && errno != ENOENT)        /* of an import that was interrupted */
         status = qs_fail_errno(err, errno, "%.200s", made);
     if (status == QS_OK)
         status = qs_file_replace(source, qs_span_of(text), 0644, err);
     if (status == QS_OK) {
         status = compile(scratch, list, source, made, type, config, sendmail, err);
+        if (status == QS_OK && !(stay_owned(in_use, made) && stay_owned(path, source)))
+            status = qs_fail_errno(err, errno, "%.200s", in_use);
         if (status == QS_OK && (rename(made, in_use) != 0 || rename(source, path) != 0))
             status = qs_fail_errno(err, errno, "%.200s", in_use);
         if (status != QS_OK) {

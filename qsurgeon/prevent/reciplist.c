@@ -353,6 +353,13 @@ enum qs_list_answer qs_list_has(const struct qs_list *list, struct qs_span addre
     return QS_LIST_UNKNOWN;
 }
 
+bool qs_list_takes_all(const struct qs_list *list, const char *domain)
+{
+    char text[LINE_MOST];
+    snprintf(text, sizeof text, "@%s", domain);
+    return has_address(list, text);
+}
+
 bool qs_serial_newer(uint32_t a, uint32_t b)
 {
     return a != b && a - b < UINT32_C(0x80000000);

@@ -29,7 +29,8 @@ static void fill(void *data, size_t row, struct qs_cells *cells)
     }
     if (!s->route->exchanger_count)
         snprintf(cells->text[3], QS_CELL, "%s", qs_mx_name(s->route->mx));
-    snprintf(cells->note, QS_CELL, "%s", s->warning ? s->warning : "");
+    qs_safe(cells->note, QS_CELL, qs_span_of(s->warning), roles->style);
+    cells->whole = true;
 }
 
 enum qs_status qs_report_roles_text(FILE *out, const struct qs_served *list, size_t count, const struct qs_style *style,

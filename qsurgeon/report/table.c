@@ -13,6 +13,7 @@ static void make_row(struct qs_cells *cells, unsigned count, size_t row, qs_fill
         cells->ink[c] = QS_INK_PLAIN;
     }
     cells->note[0] = '\0';
+    cells->whole = false;
     fill(data, row, cells);
 }
 
@@ -77,13 +78,15 @@ static void print_row(FILE *out, const struct qs_style *style, const struct qs_h
     }
     fputc('\n', out);
     if (cells->note[0]) {
-        if (style->columns > 4)
+        if (style->columns > 4 && !cells->whole)
             qs_cut(cells->note, style->columns - 4, style);
         fputs("    ", out);
         qs_ink_on(out, style, QS_INK_DIM);
-        fputs(cells->note, out);
+        if (cells->whole)
+            qs_print_wrapped(out, cells->note, 4, 4, style);
+        else
+            fprintf(out, "%s\n", cells->note);
         qs_ink_off(out, style, QS_INK_DIM);
-        fputc('\n', out);
     }
 }
 

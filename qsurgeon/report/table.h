@@ -20,6 +20,7 @@ struct qs_cells {
     char text[QS_COLUMNS_MAX][QS_CELL];
     enum qs_ink ink[QS_COLUMNS_MAX];
     char note[QS_CELL];             /* "" or a second line */
+    bool whole;                     /* the note goes on in more lines instead of being cut */
 };
 
 /* Fills row `row`; all cells are "" and plain before. */

@@ -70,7 +70,9 @@ python3 "$work/send.py" "$port" joe@here.example nobody@here.example joe@here.ex
     who@virt.example anyone@all.example joe+list@here.example > "$work/answers"
 same "a backup that knows nobody takes all" "$(grep -vc 250 "$work/answers")" 0
 
+printf '# by hand\nlist@here.example OK' > "$table"
 import "$work/list1" > "$work/said"
+same "lines of one's own stay" "$(postmap -q list@here.example "hash:$table")" OK
 same "import makes a table" "$(postmap -q info@virt.example "hash:$table")" OK
 same "that has nobody else" "$(postmap -q nobody@here.example "hash:$table" || echo none)" none
 same "the same list again is no news" "$(import "$work/list1")" "serial $(serial "$work/list1") is in use already"

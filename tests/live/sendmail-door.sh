@@ -76,3 +76,58 @@ value() { sed -n "s/^$1[[:space:]]*//p" "$work/keys"; }
 same "the access map takes who exists" "$(value to:sales@here.example)" RELAY
 same "and the whole of a domain that takes everybody" "$(value to:all.example)" RELAY
 same "and nobody else" "$(value to:here.example)" "ERROR:5.1.1:550 User unknown"
+
+# the same at the door of a running sendmail that relays for the domain, beside lines of the access map that were there before
+cat > "$work/mc" <<'TEXT'
+undefine(`_PROMISCUOUS_RELAY_')dnl
+RELAY_DOMAIN(`here.example all.example')dnl
+FEATURE(`access_db', `hash -T<TMPF> /access')dnl
+TEXT
+printf 'From:spam.example\tREJECT' > "$work/own"
+cat > "$work/try.py" <<'PYTHON'
+import smtplib
+import sys
+for sender, to in (("a@there.example", "sales@here.example"), ("a@there.example", "stranger@here.example"),
+                   ("a@there.example", "x@all.example"), ("a@there.example", "y@other.example"),
+                   ("a@spam.example", "sales@here.example")):
+    # another address than 127.0.0.1, for which everything is relayed
+    with smtplib.SMTP("127.0.0.1", int(sys.argv[1]), source_address=("127.0.0.2", 0), timeout=60) as s:
+        s.ehlo("there.example")
+        s.docmd(f"MAIL FROM:<{sender}>")
+        print(s.docmd(f"RCPT TO:<{to}>")[0], end=" ")
+PYTHON
+for feature in '' blacklist_recipients; do
+    [ -z "$feature" ] || echo "FEATURE(\`$feature')dnl" >> "$work/mc"
+    here=$work/sm-$feature
+    sendmail_start "$here" --mc "$work/mc"
+    cp "$work/own" "$here/root/access"
+    chmod 640 "$here/root/access"
+    rm -rf "$work/state-recipients"
+    sendmail_at "$here/root/sendmail.cf" import "$work/list" --public-key "$work/key.pub" --output "$here/root/access" \
+        --state "$work/state" > /dev/null
+    answers=$(python3 "$work/try.py" "$port")
+    sed "s|/access|$here/root/access|" "$here/root/sendmail.cf" > "$here/read.cf"
+    warned=$("$QSURGEON" --mta sendmail --queue "$here/root/mqueue" --config "$here/read.cf" doctor --dns 127.0.0.1:1 --json \
+        --state "$work/state" 2> /dev/null | grep -c '"domain":"here.example".*Every recipient is taken' || true)
+    "$lab/mta-sendmail" "$here" "$port" stop
+    if [ "$feature" ]; then
+        same "a running sendmail refuses who does not exist, and obeys the older lines" "$answers" "250 550 250 550 503 "
+        same "and doctor knows that it does" "$warned" 0
+    else
+        same "without blacklist_recipients sendmail does not ask" "$answers" "250 250 250 550 503 "
+        same "and doctor says so" "$warned" 1
+    fi
+    same "owner and mode stay" "$(stat -c %a "$here/root/access")" 640
+done
+cp "$here/root/access" "$work/before"
+rm -rf "$work/state-recipients"
+sendmail_at "$here/root/sendmail.cf" import "$work/list" --public-key "$work/key.pub" --output "$here/root/access" \
+    --state "$work/state" > /dev/null
+check "the next import replaces the last one alone" cmp "$work/before" "$here/root/access"
+printf 'To:sales@here.example\tREJECT\n' >> "$here/root/access"
+cp "$here/root/access" "$work/before"
+cp "$here/root/access.db" "$work/before.db"
+rm -rf "$work/state-recipients"
+same "what stands there twice is refused" "$(sendmail_at "$here/root/sendmail.cf" import "$work/list" --public-key "$work/key.pub" \
+    --output "$here/root/access" --state "$work/state" > /dev/null 2>&1 || echo $?)" 78
+check "and the map in use stays" sh -c 'cmp "$1" "$2" && cmp "$1.db" "$2.db"' sh "$work/before" "$here/root/access"
