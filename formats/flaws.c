@@ -49,3 +49,30 @@ bool qs_flaw_park(struct qs_flaws *flaws, struct qs_flaw *flaw)
     talloc_free(to);
     return ok;
 }
+
+bool qs_suspects_add(struct qs_suspects *suspects, const struct qs_suspect *suspect)
+{
+    if (suspects->count == suspects->size) {
+        size_t size = suspects->size ? 2 * suspects->size : 256;
+        struct qs_suspect *grown = talloc_realloc(suspects->parent, suspects->list, struct qs_suspect, (unsigned)size);
+        if (!grown)
+            return false;
+        suspects->list = grown;
+        suspects->size = size;
+    }
+    struct qs_suspect *s = &suspects->list[suspects->count];
+    *s = *suspect;
+    s->path = talloc_strdup(suspects->parent, suspect->path);
+    suspects->count += s->path != NULL;
+    return s->path != NULL;
+}
+
+void qs_suspects_keep(struct qs_suspects *suspects, bool (*still)(const void *data, const struct qs_suspect *suspect),
+                      const void *data)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < suspects->count; i++)
+        if (still(data, &suspects->list[i]))
+            suspects->list[kept++] = suspects->list[i];
+    suspects->count = kept;
+}

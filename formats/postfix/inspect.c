@@ -19,23 +19,13 @@
 
 enum { PLACE = PF_PATH_MAX + 300, MESSAGE = 1, LOG = 2 };
 
-/* A file that may have a flaw; told when all is known. */
-struct suspect {
-    enum pf_dir dir;
-    enum qs_flaw_kind kind;
-    qs_sym id;
-    char *path;
-    struct stat st;
-};
-
 struct inspection {
     const struct qs_queue *queue;
     int64_t now;
     struct qs_flaws flaws;
     struct qs_intern *names;
     struct qs_table *there;     /* symbol of an ID → MESSAGE, LOG: files of that name */
-    struct suspect *suspects;
-    size_t suspect_count, suspect_size;
+    struct qs_suspects suspects;
     bool again;                 /* the second walk: only names */
     struct qs_error *err;
 };
@@ -57,19 +47,8 @@ static struct qs_flaw *tell(struct inspection *in, enum qs_flaw_kind kind, const
 static enum qs_status suspect(struct inspection *in, enum pf_dir dir, enum qs_flaw_kind kind, qs_sym id, const char *path,
                               const struct stat *st)
 {
-    if (in->suspect_count == in->suspect_size) {
-        in->suspect_size = in->suspect_size ? 2 * in->suspect_size : 256;
-        struct suspect *grown = talloc_realloc(in->names, in->suspects, struct suspect, (unsigned)in->suspect_size);
-        if (!grown)
-            return no_memory(in);
-        in->suspects = grown;
-    }
-    struct suspect *s = &in->suspects[in->suspect_count];
-    *s = (struct suspect){dir, kind, id, talloc_strdup(in->names, path), *st};
-    if (!s->path)
-        return no_memory(in);
-    in->suspect_count++;
-    return QS_OK;
+    const struct qs_suspect s = {dir, kind, id, path, *st};
+    return qs_suspects_add(&in->suspects, &s) ? QS_OK : no_memory(in);
 }
 
 static uint32_t there(const struct inspection *in, qs_sym id)
@@ -258,11 +237,12 @@ static bool rename_message(struct inspection *in, struct qs_flaw *flaw, enum pf_
     return pf_place_path(in->queue, dir, fresh, to, sizeof to) && qs_flaw_move(&in->flaws, flaw, parked, to);
 }
 
-static enum qs_status misnamed(struct inspection *in, const struct suspect *s, const char *what)
+static enum qs_status misnamed(struct inspection *in, const struct qs_suspect *s, const char *what)
 {
     const char *id = qs_sym_str(in->names, s->id);
     char fresh[PF_ID_MAX + 1];
-    bool waits = s->dir == PF_INCOMING || s->dir == PF_DEFERRED || s->dir == PF_HOLD, taken = false;
+    enum pf_dir dir = (enum pf_dir)s->where;
+    bool waits = dir == PF_INCOMING || dir == PF_DEFERRED || dir == PF_HOLD, taken = false;
     snprintf(fresh, sizeof fresh, "%s", id);
     if (s->kind == QS_FLAW_MISNAMED) {
         waits = waits && pf_new_id(in->queue, id, (uint64_t)s->st.st_ino, 0, fresh, sizeof fresh);
@@ -270,20 +250,21 @@ static enum qs_status misnamed(struct inspection *in, const struct suspect *s, c
     }
     struct qs_flaw *flaw = tell(in, s->kind, what, id, s->path, &s->st, NULL);
     if (flaw && waits && !taken)
-        return rename_message(in, flaw, s->dir, id, fresh) ? QS_OK : no_memory(in);
+        return rename_message(in, flaw, dir, id, fresh) ? QS_OK : no_memory(in);
     if (!flaw)
         return no_memory(in);
     flaw->advice = taken ? "its right name is taken: requeue it" : "wait until it has left this queue, or reload Postfix";
     return QS_OK;
 }
 
-static enum qs_status settle(struct inspection *in, const struct suspect *s)
+static enum qs_status settle(struct inspection *in, const struct qs_suspect *s)
 {
     static const char *const orphans[] = {"defer log without a message", "bounce log without a message",
                                           "trace log without a message"};
     static const char *const places[] = {"defer log in a wrong directory", "bounce log in a wrong directory",
                                          "trace log in a wrong directory"};
     char place[PLACE];
+    enum pf_dir dir = (enum pf_dir)s->where;
     const char *id = qs_sym_str(in->names, s->id);
     if (s->kind == QS_FLAW_MISNAMED)
         return misnamed(in, s, "message whose name does not match its inode");
@@ -294,11 +275,11 @@ static enum qs_status settle(struct inspection *in, const struct suspect *s)
     if (!(there(in, s->id) & MESSAGE)) {
         if (in->now - s->st.st_mtime < QS_ORPHAN_AGE)
             return QS_OK;
-        flaw = tell(in, QS_FLAW_ORPHAN, orphans[s->dir - PF_DEFER], id, s->path, &s->st, NULL);
+        flaw = tell(in, QS_FLAW_ORPHAN, orphans[dir - PF_DEFER], id, s->path, &s->st, NULL);
         ok = flaw && qs_flaw_park(&in->flaws, flaw);
-    } else if (is_misplaced(in, s->dir, id, s->path)) {
-        flaw = tell(in, QS_FLAW_MISPLACED, places[s->dir - PF_DEFER], id, s->path, &s->st, NULL);
-        ok = flaw && pf_place_path(in->queue, s->dir, id, place, sizeof place) &&
+    } else if (is_misplaced(in, dir, id, s->path)) {
+        flaw = tell(in, QS_FLAW_MISPLACED, places[dir - PF_DEFER], id, s->path, &s->st, NULL);
+        ok = flaw && pf_place_path(in->queue, dir, id, place, sizeof place) &&
              qs_flaw_move(&in->flaws, flaw, s->path, place);
     } else
         return QS_OK;
@@ -309,10 +290,11 @@ static enum qs_status settle(struct inspection *in, const struct suspect *s)
 }
 
 /* Of logs there are as many as of messages: most are no suspects any more once the messages are known. */
-static bool still_suspect(const struct inspection *in, const struct suspect *s)
+static bool still_suspect(const void *data, const struct qs_suspect *s)
 {
+    const struct inspection *in = data;
     return s->kind != QS_FLAW_ORPHAN || !(there(in, s->id) & MESSAGE) ||
-           is_misplaced(in, s->dir, qs_sym_str(in->names, s->id), s->path);
+           is_misplaced(in, (enum pf_dir)s->where, qs_sym_str(in->names, s->id), s->path);
 }
 
 enum qs_status pf_inspect(TALLOC_CTX *parent, const struct qs_queue *queue, int64_t now, struct qs_flaw **list,
@@ -322,22 +304,18 @@ enum qs_status pf_inspect(TALLOC_CTX *parent, const struct qs_queue *queue, int6
     static const enum pf_dir queues[] = {PF_MAILDROP, PF_INCOMING, PF_ACTIVE, PF_DEFERRED, PF_HOLD, PF_CORRUPT, PF_SAVED};
     TALLOC_CTX *scratch = talloc_new(NULL);
     struct inspection in = {.queue = queue, .now = now, .names = qs_intern_new(scratch), .err = err,
-                            .there = qs_table_new(scratch, 1024), .flaws = {.parent = parent}};
+                            .there = qs_table_new(scratch, 1024), .flaws = {.parent = parent}, .suspects = {.parent = scratch}};
     enum qs_status status = in.names && in.there ? QS_OK : no_memory(&in);
     if (status == QS_OK)
         status = walk_all(&in, logs, sizeof logs / sizeof *logs);
     if (status == QS_OK)
         status = walk_all(&in, queues, sizeof queues / sizeof *queues);
-    size_t kept = 0;
-    for (size_t i = 0; i < in.suspect_count; i++)
-        if (still_suspect(&in, &in.suspects[i]))
-            in.suspects[kept++] = in.suspects[i];
-    in.suspect_count = kept;
+    qs_suspects_keep(&in.suspects, still_suspect, &in);
     in.again = true;
-    if (status == QS_OK && kept)
+    if (status == QS_OK && in.suspects.count)
         status = walk_all(&in, queues, sizeof queues / sizeof *queues);
-    for (size_t i = 0; status == QS_OK && i < in.suspect_count; i++)
-        status = settle(&in, &in.suspects[i]);
+    for (size_t i = 0; status == QS_OK && i < in.suspects.count; i++)
+        status = settle(&in, &in.suspects.list[i]);
     talloc_free(scratch);
     if (status == QS_OK) {
         *list = in.flaws.list;

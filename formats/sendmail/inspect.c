@@ -20,21 +20,13 @@
 
 enum { CONTROL = 1, DATA = 2 };
 
-struct suspect {
-    char letter;
-    qs_sym id;
-    char *path;
-    struct stat st;
-};
-
 struct inspection {
     const struct qs_queue *queue;
     int64_t now;
     struct qs_flaws flaws;
     struct qs_intern *names;
     struct qs_table *there;     /* symbol of an ID → CONTROL, DATA: files of that name in any directory */
-    struct suspect *suspects;
-    size_t suspect_count, suspect_size;
+    struct qs_suspects suspects;
     bool again;
     struct qs_error *err;
 };
@@ -56,19 +48,8 @@ static bool is_control(char letter)
 
 static enum qs_status suspect(struct inspection *in, char letter, qs_sym id, const char *path, const struct stat *st)
 {
-    if (in->suspect_count == in->suspect_size) {
-        in->suspect_size = in->suspect_size ? 2 * in->suspect_size : 256;
-        struct suspect *grown = talloc_realloc(in->names, in->suspects, struct suspect, (unsigned)in->suspect_size);
-        if (grown == NULL)
-            return no_memory(in);
-        in->suspects = grown;
-    }
-    struct suspect *s = &in->suspects[in->suspect_count];
-    *s = (struct suspect){letter, id, talloc_strdup(in->names, path), *st};
-    if (s->path == NULL)
-        return no_memory(in);
-    in->suspect_count++;
-    return QS_OK;
+    const struct qs_suspect s = {(unsigned char)letter, QS_FLAW_ORPHAN, id, path, *st};
+    return qs_suspects_add(&in->suspects, &s) ? QS_OK : no_memory(in);
 }
 
 /* --- one file --------------------------------------------------------------------------------------------------------- */
@@ -174,22 +155,23 @@ static bool wants_data(const struct inspection *in, struct qs_file *file, const 
     return known && ended;
 }
 
-static enum qs_status settle(struct inspection *in, const struct suspect *s, struct qs_file *file)
+static enum qs_status settle(struct inspection *in, const struct qs_suspect *s, struct qs_file *file)
 {
     const char *id = qs_sym_str(in->names, s->id);
     uint32_t marks = there(in, s->id);
-    if (s->letter == SM_DATA && !(marks & CONTROL))
+    if (s->where == SM_DATA && !(marks & CONTROL))
         return tell(in, QS_FLAW_ORPHAN, "data file without a control file", id, s->path, &s->st, NULL);
-    if (s->letter == SM_TRANSCRIPT && !(marks & CONTROL))
+    if (s->where == SM_TRANSCRIPT && !(marks & CONTROL))
         return tell(in, QS_FLAW_ORPHAN, "transcript without a control file", id, s->path, &s->st, NULL);
-    if (is_control(s->letter) && !(marks & DATA) && wants_data(in, file, s->path))
+    if (is_control((char)s->where) && !(marks & DATA) && wants_data(in, file, s->path))
         return tell(in, QS_FLAW_ORPHAN, "control file without a data file", id, s->path, &s->st, NULL);
     return QS_OK;
 }
 
-static bool still_suspect(const struct inspection *in, const struct suspect *s)
+static bool still_suspect(const void *data, const struct qs_suspect *s)
 {
-    return !(there(in, s->id) & (is_control(s->letter) ? DATA : CONTROL));
+    const struct inspection *in = data;
+    return !(there(in, s->id) & (is_control((char)s->where) ? DATA : CONTROL));
 }
 
 enum qs_status sm_inspect(TALLOC_CTX *parent, const struct qs_queue *queue, int64_t now, struct qs_flaw **list,
@@ -198,18 +180,14 @@ enum qs_status sm_inspect(TALLOC_CTX *parent, const struct qs_queue *queue, int6
     TALLOC_CTX *scratch = talloc_new(NULL);
     struct qs_file *file = qs_file_new(scratch);
     struct inspection in = {.queue = queue, .now = now, .names = qs_intern_new(scratch), .err = err,
-                            .there = qs_table_new(scratch, 1024), .flaws = {.parent = parent}};
+                            .there = qs_table_new(scratch, 1024), .flaws = {.parent = parent}, .suspects = {.parent = scratch}};
     enum qs_status status = file && in.names && in.there ? walk_all(&in) : no_memory(&in);
-    size_t kept = 0;
-    for (size_t i = 0; i < in.suspect_count; i++)
-        if (still_suspect(&in, &in.suspects[i]))
-            in.suspects[kept++] = in.suspects[i];
-    in.suspect_count = kept;
+    qs_suspects_keep(&in.suspects, still_suspect, &in);
     in.again = true;
-    if (status == QS_OK && kept > 0)
+    if (status == QS_OK && in.suspects.count > 0)
         status = walk_all(&in);
-    for (size_t i = 0; status == QS_OK && i < in.suspect_count; i++)
-        status = settle(&in, &in.suspects[i], file);
+    for (size_t i = 0; status == QS_OK && i < in.suspects.count; i++)
+        status = settle(&in, &in.suspects.list[i], file);
     talloc_free(scratch);
     if (status == QS_OK) {
         *list = in.flaws.list;

@@ -37,7 +37,7 @@ struct qs_selection {
     char **queues; size_t queue_count;          /* queue names, either case */
     int64_t older, younger;                     /* seconds of age, at least and less than; -1: not given */
     int64_t larger, smaller;                    /* bytes, at least and less than; -1: not given */
-    char **like; size_t like_count;             /* files with a message, RFC 5322 */
+    char **like; size_t like_count;             /* files with a message, RFC 5322; or queue IDs, queue files */
     unsigned mx;                                /* bit set of 1 << enum qs_mx; 0: any. Takes messages all of whose waiting
                                                    recipients are at such domains; none where DNS was not asked */
     char **where; size_t where_count;           /* SQL expressions over the columns of `messages` */

@@ -67,7 +67,7 @@ static enum qs_status run_help(struct qs_call *call, struct qs_error *err)
             qs_help_command(call->out, qs_commands[c]);
             return QS_OK;
         }
-    return qs_fail(err, QS_USAGE, "unknown command %.60s", call->options->arguments[0]);
+    return qs_fail(err, QS_USAGE, "unknown command %.60s; `help` names them", call->options->arguments[0]);
 }
 
 static enum qs_status run_version(struct qs_call *call, struct qs_error *err)

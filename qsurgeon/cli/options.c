@@ -44,9 +44,9 @@ static const struct option table[QS_OPTIONS] = {
     [QS_OPT_QUEUE] = {"queue", 0, "NAME", SELECTION, "deferred, hold, active, ...; after the command"},
     [QS_OPT_OLDER] = {"older", 0, "TIME", SELECTION, "arrived before that time: 90s, 15m, 6h, 2d, 1h30m"},
     [QS_OPT_YOUNGER] = {"younger", 0, "TIME", SELECTION, "arrived since"},
-    [QS_OPT_LARGER] = {"larger", 0, "SIZE", SELECTION, "more than this many bytes: 500, 10k, 2M"},
+    [QS_OPT_LARGER] = {"larger", 0, "SIZE", SELECTION, "at least this many bytes: 500, 10k, 2M"},
     [QS_OPT_SMALLER] = {"smaller", 0, "SIZE", SELECTION, "fewer than this many bytes"},
-    [QS_OPT_LIKE] = {"like", 0, "FILE", SELECTION, "whatever resembles the message in this file"},
+    [QS_OPT_LIKE] = {"like", 0, "FILE|ID", SELECTION, "whatever resembles this message: a raw one, or one in the queue"},
     [QS_OPT_MX] = {"mx", 0, "KIND,...", SELECTION, "mail goes to: loopback, self, private, none; asks DNS"},
     [QS_OPT_WHERE] = {"where", 0, "SQL", SELECTION, "an SQL expression; columns: sql --schema"},
 
@@ -153,12 +153,10 @@ static void offer(struct nearest *best, const char *name)
     }
 }
 
-static enum qs_status unknown(const char *what, const struct nearest *best, const char *dashes,
-                              struct qs_error *err)
+static enum qs_status unknown(const char *what, const struct nearest *best, const char *known, struct qs_error *err)
 {
-    return best->name
-        ? qs_fail(err, QS_USAGE, "unknown %s %.60s; did you mean %s%s?", what, best->word, dashes, best->name)
-        : qs_fail(err, QS_USAGE, "unknown %s %.60s", what, best->word);
+    return best->name ? qs_fail(err, QS_USAGE, "unknown %s %.60s; did you mean %s?", what, best->word, best->name)
+                      : qs_fail(err, QS_USAGE, "unknown %s %.60s; %s", what, best->word, known);
 }
 
 static enum qs_status unknown_option(const char *word, struct qs_error *err)
@@ -178,7 +176,7 @@ static enum qs_status unknown_command(const char *word, struct qs_error *err)
     struct nearest best = {.word = word};
     for (size_t c = 0; c < qs_command_count; c++)
         offer(&best, qs_commands[c]->name);
-    return unknown("command", &best, "", err);
+    return unknown("command", &best, "`help` names them", err);
 }
 
 /* --- values -------------------------------------------------------------------------- */
@@ -212,7 +210,8 @@ static enum qs_status read_ids(struct parser *p)
     while (status == QS_OK && getline(&line, &size, stdin) >= 0) {
         const char *id = line + strspn(line, " \t");
         size_t len = strspn(id, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_");
-        if (len > 0)
+        /* mailq has recipients, too */
+        if (len > 0 && !strchr("@.", id[len] ? id[len] : ' '))
             status = append(s, &s->ids, &s->id_count, id, len);
     }
     free(line);
@@ -233,7 +232,7 @@ static enum qs_status add_verdict(struct parser *p, struct qs_span word)
     struct nearest best = {.word = text};
     for (int v = 0; v < QS_VERDICTS; v++)
         offer(&best, qs_verdict_name((enum qs_verdict)v));
-    return unknown("verdict", &best, "", p->err);
+    return unknown("verdict", &best, "there are storm, backscatter, legit, unsure", p->err);
 }
 
 static enum qs_status add_cause(struct parser *p, struct qs_span word)
@@ -246,9 +245,14 @@ static enum qs_status add_cause(struct parser *p, struct qs_span word)
     char text[WORD_MAX + 1];
     snprintf(text, sizeof text, "%.*s", word.len > WORD_MAX ? WORD_MAX : (int)word.len, word.ptr);
     struct nearest best = {.word = text};
-    for (int c = 0; c < QS_CAUSES; c++)
-        offer(&best, qs_cause_name((enum qs_cause)c));
-    return unknown("cause", &best, "", p->err);
+    char known[QS_ERROR_TEXT / 2] = "there are";
+    for (int c = 0; c < QS_CAUSES; c++) {
+        const char *name = qs_cause_name((enum qs_cause)c);
+        size_t len = strlen(known);
+        offer(&best, name);
+        snprintf(known + len, sizeof known - len, "%s %s", c ? "," : "", name);
+    }
+    return unknown("cause", &best, known, p->err);
 }
 
 static enum qs_status add_mx(struct parser *p, struct qs_span word)

@@ -114,13 +114,27 @@ static enum qs_status partial_picture(struct qs_call *call, struct qs_session *s
     return status;
 }
 
+/* Two scans of one host are no merged view of several. */
+static void tell_twice(const struct qs_scan *scan, size_t before, const char *path)
+{
+    for (size_t q = before; q < scan->queue_count; q++)
+        for (size_t k = 0; k < before; k++)
+            if (strcmp(scan->queues[q].name, scan->queues[k].name) == 0) {
+                qs_complain("%s is of %s, as one before it: messages that are in both count twice", path, scan->queues[q].name);
+                return;
+            }
+}
+
 static enum qs_status load_saved(struct qs_call *call, struct qs_session *session, struct qs_site *site,
                                  struct qs_error *err)
 {
     enum qs_status status = QS_OK;
     for (size_t i = 0; status == QS_OK && i < call->options->from_count; i++) {
         int64_t taken = 0;
+        size_t before = session->view.scan->queue_count;
         status = qs_load(session->view.scan, site, call->options->from[i], &taken, err);
+        if (status == QS_OK)
+            tell_twice(session->view.scan, before, call->options->from[i]);
         if (status == QS_OK && (i == 0 || taken > session->view.now))
             session->view.now = taken;
     }

@@ -121,6 +121,8 @@ enum qs_status qs_report_list_text(FILE *out, const struct qs_view *view, const 
         return status;
     if (count)
         qs_print_messages(out, view, order, count, style);
+    else
+        fputs(view->scan->count ? "No message matches.\n" : "No messages.\n", out);
     talloc_free(order);
     return qs_written(out, err);
 }

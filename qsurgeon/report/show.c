@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One message, or one cluster, with all that is known about it. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "evidence.h"
@@ -11,7 +12,7 @@ enum {
     TEXT_LINES = 25,                /* of all text parts together */
     FIELD_BYTES = 600,              /* of one header field */
     SAMPLES = 5, TOP_NAMES = 5,
-    LABEL = 14,
+    LABEL = 14, REASON = 12,
 };
 
 static void print_label(FILE *out, const char *label, const struct qs_style *style)
@@ -21,14 +22,36 @@ static void print_label(FILE *out, const char *label, const struct qs_style *sty
     qs_ink_off(out, style, QS_INK_DIM);
 }
 
-/* A line "label  text" when there is text. */
+/* On as many lines as it takes, from column `indent` on; folded lines of a header are one. */
+static void print_long(FILE *out, struct qs_span text, unsigned indent, const struct qs_style *style)
+{
+    char one[FIELD_BYTES], *words = NULL;
+    size_t n = 0, size = 0;
+    for (size_t i = 0; i < text.len && n < FIELD_BYTES; i++) {
+        bool fold = text.ptr[i] == '\n' && i + 1 < text.len && (text.ptr[i + 1] == ' ' || text.ptr[i + 1] == '\t');
+        if (text.ptr[i] == '\r' && i + 1 < text.len && text.ptr[i + 1] == '\n')
+            continue;
+        one[n++] = fold ? ' ' : text.ptr[i];
+        while (fold && i + 1 < text.len && (text.ptr[i + 1] == ' ' || text.ptr[i + 1] == '\t'))
+            i++;
+    }
+    FILE *safe = open_memstream(&words, &size);
+    if (safe) {
+        qs_print_safe(safe, (struct qs_span){one, n}, style);
+        fputs(n == FIELD_BYTES ? " ..." : "", safe);
+        fclose(safe);
+    }
+    qs_print_wrapped(out, words ? words : "", indent, indent, style);
+    free(words);
+}
+
+/* "label  text" when there is text. */
 static void print_field(FILE *out, const char *label, struct qs_span text, const struct qs_style *style)
 {
     if (!text.len)
         return;
     print_label(out, label, style);
-    qs_print_safe(out, (struct qs_span){text.ptr, text.len < FIELD_BYTES ? text.len : FIELD_BYTES}, style);
-    fputs(text.len > FIELD_BYTES ? " ...\n" : "\n", out);
+    print_long(out, text, LABEL, style);
 }
 
 static void print_title(FILE *out, const char *title, const struct qs_style *style)
@@ -133,9 +156,8 @@ static void print_recipients(FILE *out, const struct qs_scan *scan, const struct
         qs_print_safe(out, qs_address(qs_sym_span(scan->strings, to->address)), style);
         fputc('\n', out);
         if (to->reason) {
-            fputs("            ", out);
-            qs_print_safe(out, qs_sym_span(scan->strings, to->reason), style);
-            fputc('\n', out);
+            fprintf(out, "%*s", REASON, "");
+            print_long(out, qs_sym_span(scan->strings, to->reason), REASON, style);
         }
     }
     if (m->recipient_count > RECIPIENTS_SHOWN)

@@ -272,6 +272,10 @@ static enum qs_status sieve_new(const struct work *w, const char *option, char *
         status = QS_SKIP;
         if (addresses)
             status = qs_network_parse(qs_span_of(list[i]), &sieve->network[sieve->network_count], &why);
+        /* no name has a slash: this pattern would match nothing */
+        if (status == QS_SKIP && addresses && strchr(list[i], '/') != NULL &&
+            list[i][strspn(list[i], "0123456789abcdefABCDEF:./[]")] == '\0')
+            status = qs_fail(&why, QS_USAGE, "%.60s is no network", list[i]);
         if (status == QS_OK) {
             sieve->network_count++;
         } else if (status == QS_SKIP && !addresses && strcmp(list[i], "<>") == 0) {
@@ -422,20 +426,33 @@ bool qs_alike(const struct qs_message *a, const struct qs_message *b)
            (a->returned != NULL && b->returned != NULL && qs_same_text(&a->returned->print, &b->returned->print));
 }
 
+/* The message that is called `path`: by its queue ID, or as the path of its queue file; sendmail's have two letters before
+ * the ID. NULL: it is something else. */
+static const struct qs_message *message_called(const struct qs_view *view, const char *path)
+{
+    const char *slash = strrchr(path, '/'), *name = slash != NULL ? slash + 1 : path;
+    const char *bare = name[0] != '\0' && name[1] == 'f' ? name + 2 : name;
+    for (uint32_t i = 0; i < view->scan->count; i++)
+        if (strcmp(view->scan->messages[i].id, name) == 0 || strcmp(view->scan->messages[i].id, bare) == 0)
+            return &view->scan->messages[i];
+    return NULL;
+}
+
 static enum qs_status mark_like(const struct work *w, const char *path, struct qs_scan_lens *lens,
                                 uint8_t *wanted)
 {
     const struct qs_scan *scan = w->view->scan;
-    struct qs_message file = {0};
+    const struct qs_message *queued = message_called(w->view, path);
+    struct qs_message file = queued != NULL ? *queued : (struct qs_message){0};
     struct qs_error why = {""};
-    enum qs_status status = qs_scan_file(lens, path, &file, &why);
+    enum qs_status status = queued != NULL ? QS_OK : qs_scan_file(lens, path, &file, &why);
     if (status != QS_OK)
         return qs_fail(w->err, status, "--like %s", why.text);
     const struct qs_fingerprint *print = &file.print;
     if (file.returned != NULL && file.returned->print.shingles > 0)
         print = &file.returned->print;
     if (print->shingles == 0 && file.attachment == 0)
-        return qs_fail(w->err, QS_USAGE, "--like %s: there is no text in it to compare", path);
+        return qs_fail(w->err, QS_USAGE, "--like %s: no text to compare; a raw message or the ID of one in the queue is wanted", path);
     for (uint32_t i = 0; i < scan->count; i++) {
         const struct qs_message *m = &scan->messages[i];
         if (print->shingles == 0)

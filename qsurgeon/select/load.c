@@ -578,7 +578,8 @@ static struct qs_returned *take_returned(struct rows *rows, struct qs_scan *scan
     struct qs_hop hop[QS_BY_KEPT];
     unsigned hops = 0;
     for (int k = 0; k < QS_BY_KEPT; k++) {
-        hop[k] = (struct qs_hop){take_symbol(rows, 11 + k, scan), take_symbol(rows, 11 + QS_BY_KEPT + k, scan), 0};
+        hop[k] = (struct qs_hop){take_symbol(rows, 11 + k, scan), take_symbol(rows, 11 + QS_BY_KEPT + k, scan),
+                                 take_symbol(rows, 11 + 2 * QS_BY_KEPT + k, scan)};
         hops += hops == (unsigned)k && hop[k].by;
     }
     struct qs_returned *r = qs_scan_returned(scan, hops);

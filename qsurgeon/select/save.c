@@ -148,7 +148,7 @@ static enum qs_status save_returned(const struct qs_saved *file, const struct qs
     sqlite3_stmt *statement = NULL;
     unsigned char urls[QS_SAVED_URLS];
     const struct qs_intern *strings = view->scan->strings;
-    enum qs_status status = prepare_insert(file, "returned", 11 + 2 * QS_BY_KEPT, &statement);
+    enum qs_status status = prepare_insert(file, "returned", 11 + 3 * QS_BY_KEPT, &statement);
     for (uint32_t i = 0; status == QS_OK && i < view->scan->count; i++) {
         const struct qs_returned *r = view->scan->messages[i].returned;
         if (r == NULL)
@@ -164,6 +164,7 @@ static enum qs_status save_returned(const struct qs_saved *file, const struct qs
             struct qs_hop hop = k < r->hops ? r->hop[k] : (struct qs_hop){0, 0, 0};
             bind_span(statement, 12 + (int)k, qs_sym_span(strings, hop.by));
             bind_span(statement, 12 + QS_BY_KEPT + (int)k, qs_sym_span(strings, hop.client));
+            bind_span(statement, 12 + 2 * QS_BY_KEPT + (int)k, qs_sym_span(strings, hop.name));
         }
         status = insert(file, statement);
     }
@@ -313,7 +314,7 @@ static enum qs_status check_target(const char *path, bool replace, struct qs_err
     if (!S_ISREG(st.st_mode))
         return qs_fail(err, QS_USAGE, "%s: there is something that is not a regular file", path);
     if (!replace)
-        return qs_fail(err, QS_USAGE, "%s: the file exists", path);
+        return qs_fail(err, QS_USAGE, "%s: the file exists; --replace writes over it", path);
     return QS_OK;
 }
 

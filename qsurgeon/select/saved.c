@@ -21,8 +21,8 @@ static const struct {
      "body_hash INTEGER, shingles INTEGER, words INTEGER, urls BLOB, from_address TEXT, subject TEXT, "
      "by_1 TEXT, by_2 TEXT, by_3 TEXT, by_4 TEXT, by_5 TEXT, by_6 TEXT, by_7 TEXT, by_8 TEXT, "
      "client_1 TEXT, client_2 TEXT, client_3 TEXT, client_4 TEXT, client_5 TEXT, client_6 TEXT, client_7 "
-     "TEXT, "
-     "client_8 TEXT"},
+     "TEXT, client_8 TEXT, "
+     "name_1 TEXT, name_2 TEXT, name_3 TEXT, name_4 TEXT, name_5 TEXT, name_6 TEXT, name_7 TEXT, name_8 TEXT"},
 };
 enum { EXTRAS = sizeof extras / sizeof extras[0] };
 _Static_assert((int)QS_SAVED_TABLES == (int)EXTRAS + (int)QS_TABLES - 1, "all but evidence is saved");

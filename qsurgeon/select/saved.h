@@ -19,7 +19,7 @@
 
 enum {
     QS_SAVED_APPLICATION = 0x71737267, /* "qsrg", where file(1) looks */
-    QS_SAVED_FORMAT = 1, /* raise it when a table, a column or the meaning of a stored bit changes */
+    QS_SAVED_FORMAT = 2, /* raise it when a table, a column or the meaning of a stored bit changes */
     QS_SAVED_TABLES = 9,
     QS_SAVED_URLS = 4 * QS_URLS_KEPT, /* bytes of a blob of link hosts */
     QS_SITE_KINDS = 7,

@@ -95,7 +95,7 @@ static const struct qs_column columns[] = {
     {"recipients", "queue_id", "TEXT", "queue ID"},
     {"recipients", "address", "TEXT", "recipient"},
     {"recipients", "domain", "TEXT", "its domain, in lower case"},
-    {"recipients", "state", "TEXT", "waiting, done, cancelled"},
+    {"recipients", "state", "TEXT", "todo, done, cancelled"},
     {"recipients", "delay_reason", "TEXT", "last delivery result"},
     {"recipients", "notify", "INTEGER", "DSN NOTIFY bits: 1 never, 2 success, 4 failure, 8 delay"},
     {"recipients", "mx", "TEXT", "its domain in DNS: ok, loopback, self, private, none, unknown; '': not asked"},
@@ -377,7 +377,7 @@ const char *qs_recipient_state_name(enum qs_recipient_state state)
 {
     switch (state) {
     case QS_RCPT_TODO:
-        return "waiting";
+        return "todo";
     case QS_RCPT_DONE:
         return "done";
     case QS_RCPT_CANCELLED:

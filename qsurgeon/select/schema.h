@@ -44,7 +44,7 @@ void qs_domain_value(struct qs_value *out, struct qs_span address);
 /* Rows of clusters or problems, or messages for the others. */
 uint32_t qs_table_rows(const struct qs_view *view, enum qs_table_id table);
 
-/* "waiting", "done", "cancelled". */
+/* "todo", "done", "cancelled". */
 const char *qs_recipient_state_name(enum qs_recipient_state state);
 
 /* Strings by value: which rows have this name? */

@@ -202,7 +202,9 @@ static enum qs_status failed(const struct query *query, const char *prefix, stru
                        "%s%s: only the tables messages, recipients, clusters, evidence and problems may "
                        "be read, and nothing be changed",
                        prefix, sqlite3_errmsg(query->db));
-    return qs_fail(err, QS_USAGE, "%s%s", prefix, sqlite3_errmsg(query->db));
+    const char *text = sqlite3_errmsg(query->db);
+    bool unknown = strncmp(text, "no such ", 8) == 0;
+    return qs_fail(err, QS_USAGE, "%s%s%s", prefix, text, unknown ? "; `sql --schema` names tables and columns" : "");
 }
 
 static void set_limits(sqlite3 *db)

@@ -267,6 +267,8 @@ static void test_clients(void **state)
     expect("A3");
     client("10.0.0.0/8");                   /* the address that it came from, not what it says in HELO */
     expect("L1");
+    client("192.0.2.300/24");
+    refuse("--client: 192.0.2.300/24 is no network");
     client("10\\.");                        /* a pattern: address, name and HELO */
     expect("A2 L1");
     client("^unknown$");
@@ -414,8 +416,17 @@ static void test_like(void **state)
          "next week, please send them to accounting together with all receipts that are still missing.\n");
     expect("");
     (void)unlink(path);
+    /* one that is in the queue: by its ID, or its file there; sendmail's has two letters before it */
+    give(&sel->like, &sel->like_count, "A2");
+    expect("A1 A2 A3 N1");
+    give(&sel->like, &sel->like_count, "/var/spool/mqueue/qfA2");
+    expect("A1 A2 A3 N1");
+    give(&sel->like, &sel->like_count, "deferred/L/L1");
+    expect("L1");
+    give(&sel->like, &sel->like_count, "N1");
+    expect("A1 A2 A3 N1");
     like(path, "");
-    refuse("there is no text in it to compare");
+    refuse("no text to compare; a raw message or the ID of one in the queue is wanted");
     (void)unlink(path);
     give(&sel->like, &sel->like_count, path);
     refuse_at(QS_GONE, "--like /tmp/qsurgeon-like-", __LINE__);

@@ -427,6 +427,36 @@ static void shows_all_of_a_message(void **state)
     assert_lacks(text, "\nText\n");
 }
 
+static void long_fields_fit(void **state)
+{
+    (void)state;
+    struct qs_view *view = JUDGED(QS_LEGIT);
+    struct qs_message *m = &view->scan->messages[0];
+    struct qs_style narrow = plain;
+    narrow.columns = 40;
+    m->list_id = view_symbol(view->scan, "\"Alsa-devel, the list for those who\n\t http://www.alsa.example\" <alsa.example>");
+    struct capture c;
+    begin(&c);
+    assert_int_equal(qs_report_show_text(c.out, view, 0, NULL, NULL, &narrow, NULL), QS_OK);
+    assert_has(end(&c), "\n  List-Id     \"Alsa-devel, the list for\n"
+                        "              those who\n"
+                        "              http://www.alsa.example\"\n"
+                        "              <alsa.example>\n");
+    m->list_id = view_symbol(view->scan, "no\nfold");
+    begin(&c);
+    assert_int_equal(qs_report_show_text(c.out, view, 0, NULL, NULL, &narrow, NULL), QS_OK);
+    assert_has(end(&c), "\n  List-Id     no\\x0afold\n");
+}
+
+static void an_empty_list_says_so(void **state)
+{
+    const uint8_t none[] = {0};
+    (void)state;
+    assert_string_equal(report(qs_report_list_text, JUDGED(QS_LEGIT), none, &plain), "No message matches.\n");
+    assert_string_equal(report(qs_report_list_text, view_new(NULL, 0), NULL, &plain), "No messages.\n");
+    assert_string_equal(report(qs_report_list_ids, view_new(NULL, 0), NULL, &plain), "");
+}
+
 /* --- shape and sources --------------------------------------------------------------- */
 
 static void ages_fall_into_their_buckets(void **state)
@@ -624,6 +654,8 @@ int main(void)
         cmocka_unit_test_teardown(raw_text_keeps_lines_only, free_all),
         cmocka_unit_test_teardown(long_text_is_escaped_across_pieces, free_all),
         cmocka_unit_test_teardown(shows_all_of_a_message, free_all),
+        cmocka_unit_test_teardown(long_fields_fit, free_all),
+        cmocka_unit_test_teardown(an_empty_list_says_so, free_all),
         cmocka_unit_test_teardown(ages_fall_into_their_buckets, free_all),
         cmocka_unit_test_teardown(sources_know_networks, free_all),
         cmocka_unit_test_teardown(rows_have_types, free_all),

@@ -178,6 +178,7 @@ static void same_message(const struct qs_view *a, const struct qs_message *x, co
         for (uint32_t k = 0; k < r->hops; k++) {
             same_symbols(a, &r->hop[k].by, b, &q->hop[k].by, 1);
             same_symbols(a, &r->hop[k].client, b, &q->hop[k].client, 1);
+            same_symbols(a, &r->hop[k].name, b, &q->hop[k].name, 1);
         }
     }
 }
@@ -386,7 +387,7 @@ static void test_readable_by_sqlite(void **state)
     shell_gives(path, "SELECT subject FROM messages WHERE queue_id = 'A1'",
                 text_of(view, view->scan->messages[0].subject));
     shell_gives(path, "SELECT group_concat(address || state) FROM recipients WHERE queue_id = 'A1'",
-                "bob@example.orgwaiting,eve@example.orgdone");
+                "bob@example.orgtodo,eve@example.orgdone");
     shell_gives(path, "SELECT count(*) FROM messages JOIN clusters ON name = cluster WHERE queue_id = 'A1'",
                 "1");
     (void)snprintf(wanted, sizeof wanted, "%s", qs_verdict_name(view->judgement->of[0].verdict));
@@ -582,13 +583,13 @@ static void test_not_ours(void **state)
     (void)unlink(path);
     struct qs_view *view = sample();
     assert_int_equal(qs_save(view, path, false, &err), QS_OK);
-    shell(path, "PRAGMA user_version = 2");
+    shell(path, "PRAGMA user_version = 3");
     assert_int_equal(load_fails(path, &err), QS_DATA);
-    assert_non_null(strstr(err.text, "saved in format 2; this qsurgeon reads format 1"));
+    assert_non_null(strstr(err.text, "saved in format 3; this qsurgeon reads format 2"));
     shell(path, "PRAGMA user_version = 0");
     assert_int_equal(load_fails(path, &err), QS_DATA);
     assert_non_null(strstr(err.text, "format 0"));
-    shell(path, "PRAGMA user_version = 1; PRAGMA journal_mode = WAL");
+    shell(path, "PRAGMA user_version = 2; PRAGMA journal_mode = WAL");
     assert_int_equal(load_fails(path, &err), QS_DATA);
     assert_non_null(strstr(err.text, "WAL"));
     talloc_free(view);

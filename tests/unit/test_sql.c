@@ -232,12 +232,12 @@ static void test_recipients(void **state)
 {
     (void)state;
     gives("SELECT * FROM recipients WHERE message = 0",
-          "0|0|B1|bob@Elsewhere.example|elsewhere.example|waiting|try later|0|\n"
+          "0|0|B1|bob@Elsewhere.example|elsewhere.example|todo|try later|0|\n"
           "0|1|B1|eve@there.example|there.example|done||0|\n");
     gives("SELECT message, position FROM recipients ORDER BY 1, 2", "0|0\n0|1\n1|0\n2|0\n2|1\n2|2\n3|0\n");
     gives("SELECT count(DISTINCT rowid), count(*) FROM recipients", "7|7\n");
     gives("SELECT position, state FROM recipients WHERE queue_id = 'B3' AND domain = 'd.example'",
-          "1|waiting\n");
+          "1|todo\n");
     gives("SELECT domain('a@B@C.Example'), domain('none'), domain('x@'), domain(NULL), domain(5)",
           "c.example|||NULL|\n");
 }
