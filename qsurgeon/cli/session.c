@@ -149,11 +149,19 @@ static enum qs_status open_queues(struct qs_call *call, struct qs_session *sessi
     struct qs_instance **list = NULL;
     size_t count = 0;
     enum qs_status status = qs_format_discover(call->memory, options->mta, &place, &list, &count, err);
+    struct qs_error why = {""};
+    size_t missing = 0;
     for (size_t i = 0; status == QS_OK && i < count; i++) {
         struct qs_queue *queue = NULL;
-        status = list[i]->format->open(call->memory, list[i], &queue, err);
-        if (status == QS_OK)
-            status = list[i]->format->site(list[i], site, err);
+        status = list[i]->format->open(call->memory, list[i], &queue, &why);
+        if (status == QS_NOQUEUE && ++missing < count) {        /* one that was set up and never used, or taken down */
+            qs_complain("%s: left out", why.text);
+            status = QS_OK;
+            continue;
+        }
+        if (status != QS_OK)
+            return qs_fail(err, status, "%s", why.text);
+        status = list[i]->format->site(list[i], site, err);
         if (status == QS_OK)
             status = qs_scan_add(session->view.scan, list[i], queue, err);
     }

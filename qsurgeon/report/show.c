@@ -446,6 +446,19 @@ static enum qs_status sum_of(TALLOC_CTX *scratch, const struct qs_view *view, ui
     return status;
 }
 
+/* Of a saved scan or an offline copy nothing is to be moved. */
+static bool on_this_machine(const struct qs_view *view, uint32_t group)
+{
+    const struct qs_group *g = &view->judgement->group[group];
+    for (uint32_t i = 0; i < g->count; i++) {
+        const struct qs_message *m = &view->scan->messages[view->judgement->member[g->first + i]];
+        const struct qs_instance *instance = view->scan->queues[m->instance].instance;
+        if (instance && instance->config && !(m->flags & QS_ENV_HELD))
+            return true;
+    }
+    return false;
+}
+
 static enum qs_status print_cluster(FILE *out, TALLOC_CTX *scratch, const struct qs_view *view,
                                     uint32_t group, const struct qs_style *style, struct qs_error *err)
 {
@@ -480,7 +493,15 @@ static enum qs_status print_cluster(FILE *out, TALLOC_CTX *scratch, const struct
     qs_print_evidence(out, list, count, style);
     for (unsigned k = 0; k < NAME_KINDS; k++)
         print_names(out, names[k], (enum name_kind)k, style);
-    return print_samples(out, scratch, view, group, style, err);
+    status = print_samples(out, scratch, view, group, style, err);
+    if (status != QS_OK)
+        return status;
+    print_title(out, "Next", style);
+    fprintf(out, "  %s list --cluster %s\n", style->program, g->name);
+    if ((verdict == QS_STORM || verdict == QS_BACKSCATTER) && on_this_machine(view, group))
+        fprintf(out, "  %s hold --cluster %s%s  # what it would do\n", style->program, g->name,
+                verdict == QS_STORM ? " --verdict storm" : " --verdict backscatter");
+    return QS_OK;
 }
 
 enum qs_status qs_report_cluster_text(FILE *out, const struct qs_view *view, uint32_t group,

@@ -41,3 +41,27 @@ postfix_start "$work/pf" --site "$work/storm/site.json"
 postfix_stop "$work/pf"
 "$lab/stormlab" retouch "$work/storm" "$work/pf/spool"
 python3 "$live/postfix_agree.py" storm "$work/pf" "$sample"
+
+# several instances, as the default one names them, make one report; one whose queue is not there is told and left out
+if unshare -m true 2> /dev/null; then
+    mkdir "$work/several"
+    for one in cases pf; do postconf -c "$work/$one/etc" -e "multi_instance_name=postfix-$one"; done
+    {
+        echo 'compatibility_level = 3.6'
+        echo "queue_directory = $work/nowhere"
+        echo 'multi_instance_enable = yes'
+        echo "multi_instance_directories = $work/cases/etc $work/pf/etc"
+    } > "$work/several/main.cf"
+    : > "$work/several/master.cf"
+    cat > "$work/look" <<'EOF'
+mount --bind "$1" /etc/postfix
+"$QSURGEON" --mta postfix sql 'SELECT instance, count(*) FROM messages GROUP BY 1'
+EOF
+    unshare -m sh "$work/look" "$work/several" > "$work/counts" 2> "$work/err" || true
+    counted() { "$QSURGEON" --mta postfix --queue "$work/$1/spool" list --ids | wc -l; }
+    check 'several instances' [ "$(awk 'NR > 1 { print $1, $2 }' "$work/counts" | tr '\n' ' ')" = \
+        "postfix-cases $(counted cases) postfix-pf $(counted pf) " ]
+    check 'an instance without a queue is left out and told' grep -q 'nowhere.*left out' "$work/err"
+else
+    skip 'several instances' 'no mount namespace here'
+fi

@@ -427,6 +427,25 @@ static void shows_all_of_a_message(void **state)
     assert_lacks(text, "\nText\n");
 }
 
+static void a_cluster_says_what_to_type(void **state)
+{
+    (void)state;
+    struct qs_view *view = JUDGED(QS_STORM, QS_STORM);
+    assert_int_equal(view->judgement->group_count, 1);
+    view->judgement->group[0].verdict = QS_STORM;
+    const char *name = view->judgement->group[0].name;
+    struct capture c;
+    begin(&c);
+    assert_int_equal(qs_report_cluster_text(c.out, view, 0, &plain, NULL), QS_OK);
+    char *text = end(&c);
+    assert_has(text, talloc_asprintf(root, "\nNext\n  qsurgeon list --cluster %s\n", name));
+    assert_lacks(text, "hold");                 /* of a saved scan nothing is moved */
+    pretend(view, 0, "postfix", "/q", "/etc/postfix");
+    begin(&c);
+    assert_int_equal(qs_report_cluster_text(c.out, view, 0, &plain, NULL), QS_OK);
+    assert_has(end(&c), talloc_asprintf(root, "\n  qsurgeon hold --cluster %s --verdict storm  # what it would do\n", name));
+}
+
 static void long_fields_fit(void **state)
 {
     (void)state;
@@ -655,6 +674,7 @@ int main(void)
         cmocka_unit_test_teardown(long_text_is_escaped_across_pieces, free_all),
         cmocka_unit_test_teardown(shows_all_of_a_message, free_all),
         cmocka_unit_test_teardown(long_fields_fit, free_all),
+        cmocka_unit_test_teardown(a_cluster_says_what_to_type, free_all),
         cmocka_unit_test_teardown(an_empty_list_says_so, free_all),
         cmocka_unit_test_teardown(ages_fall_into_their_buckets, free_all),
         cmocka_unit_test_teardown(sources_know_networks, free_all),
