@@ -733,12 +733,38 @@ enum qs_status qs_options_parse(TALLOC_CTX *parent, int argc, char **argv, struc
 
 /* --- help ---------------------------------------------------------------------------- */
 
+/* Fits 80 columns: from column `at` on, further lines from `indent` on. A line end in the text is a blank. */
+static void put_words(FILE *out, const char *text, size_t at, int indent)
+{
+    enum { WIDE = 80 };
+    for (bool first = true;; first = false) {
+        text += strspn(text, " \n");
+        size_t n = strcspn(text, " \n");
+        if (!n)
+            break;
+        if (!first && at + 1 + n > WIDE)
+            at = (size_t)fprintf(out, "\n%*s", indent, "") - 1;
+        else if (!first)
+            at += fputc(' ', out) != EOF;
+        fwrite(text, 1, n, out);
+        at += n;
+        text += n;
+    }
+    fputc('\n', out);
+}
+
+static void put_row(FILE *out, const char *words, const char *text)
+{
+    int at = fprintf(out, "  %-22s ", words);
+    put_words(out, text, at > 0 ? (size_t)at : 0, 25);
+}
+
 static void help_option(FILE *out, const struct option *o)
 {
     char words[60];
     snprintf(words, sizeof words, "%s%c%s--%s%s%s", o->letter ? "-" : "", o->letter ? o->letter : ' ',
              o->letter ? ", " : "   ", o->name, o->argument ? " " : "", o->argument ? o->argument : "");
-    fprintf(out, "  %-22s %s\n", words, o->help);
+    put_row(out, words, o->help);
 }
 
 static void help_options(FILE *out, const char *title, enum option_group group, qs_option_set set)
@@ -756,14 +782,15 @@ static void help_options(FILE *out, const char *title, enum option_group group, 
 
 void qs_help(FILE *out)
 {
-    fputs("usage: qsurgeon [WHERE] COMMAND [SELECTION] [OPTIONS]\n\n"
-          "Reads the queue of Postfix or sendmail and says what is storm, what is backscatter and\n"
-          "what is real mail; moves the storm aside, reversibly. Nothing is changed without --commit.\n"
-          "Without a command: triage.\n\nCommands\n", out);
+    fputs("usage: qsurgeon [WHERE] COMMAND [SELECTION] [OPTIONS]\n\n", out);
+    put_words(out, "Reads the queue of Postfix or sendmail and says what is storm, what is backscatter and "
+                   "what is real mail; moves the storm aside, reversibly. Nothing is changed without --commit. "
+                   "Without a command: triage.", 0, 0);
+    fputs("\nCommands\n", out);
     for (size_t c = 0; c < qs_command_count; c++) {
         char words[60];
         snprintf(words, sizeof words, "%s %s", qs_commands[c]->name, qs_commands[c]->arguments);
-        fprintf(out, "  %-22s %s\n", words, qs_commands[c]->summary);
+        put_row(out, words, qs_commands[c]->summary);
     }
     help_options(out, "Where to look", WHERE, QS_EVERY_OPTION);
     help_options(out, "Selection; options of one kind widen it, several kinds narrow it", SELECTION,
@@ -774,14 +801,15 @@ void qs_help(FILE *out)
 
 void qs_help_command(FILE *out, const struct qs_command *command)
 {
-    fprintf(out, "usage: qsurgeon [WHERE] %s%s%s%s%s\n\n%s.\n%s", command->name,
+    fprintf(out, "usage: qsurgeon [WHERE] %s%s%s%s%s\n\n%s.\n", command->name,
             command->arguments[0] ? " " : "", command->arguments, command->selects ? " [SELECTION]" : "",
-            command->options ? " [OPTIONS]" : "", command->summary, command->description);
+            command->options ? " [OPTIONS]" : "", command->summary);
+    if (command->description[0])
+        put_words(out, command->description, 0, 0);
     help_options(out, "Options", OWN, command->options);
     help_options(out, "Selection", SELECTION, command->selects ? QS_EVERY_OPTION : command->options);
     help_options(out, "Where to look", WHERE, QS_EVERY_OPTION);
-    fputs("\nExit codes: 0 done; 2 done but for some messages; 64 usage; 65 a named file is damaged; 69 no "
-          "queue;\n"
-          "71 out of memory; 74 input or output; 75 try again; 77 no permission; 78 configuration.\n",
-          out);
+    fputc('\n', out);
+    put_words(out, "Exit codes: 0 done; 2 done but for some messages; 64 usage; 65 a named file is damaged; 69 no "
+                   "queue; 71 out of memory; 74 input or output; 75 try again; 77 no permission; 78 configuration.", 0, 0);
 }

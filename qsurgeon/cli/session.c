@@ -59,6 +59,16 @@ static void show_progress(const struct progress *p, uint64_t done, uint64_t list
     fflush(stderr);
 }
 
+/* Who saw that all is read waits for what comes then, and is told. */
+static void show_grouping(struct progress *p, uint32_t messages)
+{
+    if (p->shown <= 0 || !p->rewritable)
+        return;
+    fprintf(stderr, "\rgrouping: %" PRIu32 " messages\033[K", messages);
+    fflush(stderr);
+    p->line = true;
+}
+
 /* For qs_scan_run: false pauses the scan. */
 static bool on_progress(void *data, uint64_t done, uint64_t listed, bool listing)
 {
@@ -114,15 +124,18 @@ static enum qs_status partial_picture(struct qs_call *call, struct qs_session *s
     return status;
 }
 
-/* Two scans of one host are no merged view of several. */
+/* Two scans of one host are no merged view of several. The loader calls the second "host (file)". */
 static void tell_twice(const struct qs_scan *scan, size_t before, const char *path)
 {
     for (size_t q = before; q < scan->queue_count; q++)
-        for (size_t k = 0; k < before; k++)
-            if (strcmp(scan->queues[q].name, scan->queues[k].name) == 0) {
-                qs_complain("%s is of %s, as one before it: messages that are in both count twice", path, scan->queues[q].name);
+        for (size_t k = 0; k < before; k++) {
+            const char *name = scan->queues[k].name;
+            if (qs_span_starts(qs_span_of(scan->queues[q].name), name) &&
+                strncmp(scan->queues[q].name + strlen(name), " (", 2) == 0) {
+                qs_complain("%s: %s is in a file before it, too: messages that are in both count twice", path, name);
                 return;
             }
+        }
 }
 
 static enum qs_status load_saved(struct qs_call *call, struct qs_session *session, struct qs_site *site,
@@ -377,8 +390,11 @@ enum qs_status qs_session_open(struct qs_call *call, bool detail, qs_picture pic
     }
     if (status == QS_OK)
         status = ask_dns(call, session, site, err);
-    if (status == QS_OK)
+    if (status == QS_OK) {
+        show_grouping(&progress, session->view.scan->count);
         status = judge(call->memory, call->options, site, session, err);
+        clear_line(&progress);
+    }
     if (status == QS_OK)
         *out = session;
     return status;

@@ -19,7 +19,7 @@ void qs_print_evidence(FILE *out, const struct qs_evidence *list, size_t count, 
     }
     if (!count)
         fputs("  nothing speaks for or against it\n", out);
-    fprintf(out, "  %+6.2f  sum; storm or backscatter from %+.2f, legit up to %+.2f, unsure between\n", sum,
+    fprintf(out, "  %+6.2f  sum; storm or backscatter from %+.2f, legit to %+.2f, unsure between\n", sum,
             qs_threshold_guilty(), qs_threshold_legit());
 }
 

@@ -48,6 +48,11 @@ expect 0 "-h" -h
 expect 0 "COMMAND -h" list -h
 has "COMMAND -h" "$out" "usage: qsurgeon [WHERE] list"
 expect 0 "help COMMAND" help list
+for command in '' triage express rules doctor recipients; do
+    # shellcheck disable=SC2086
+    expect 0 "help $command" help $command
+    same "help $command fits 80 columns" "$(printf '%s\n' "$out" | awk 'length($0) > 80')" ""
+done
 expect 64 "help of an unknown command" help lits
 expect 0 "-V" -V
 has "-V says the version" "$out" "qsurgeon "
@@ -90,6 +95,8 @@ expect 0 "save" --queue "$queue" save "$work/scan.db"
 expect 64 "save does not replace a file" --queue "$queue" save "$work/scan.db"
 expect 0 "save --replace" --queue "$queue" save --replace "$work/scan.db"
 expect 0 "--from" --from "$work/scan.db" list --ids
+expect 0 "--from twice" --from "$work/scan.db" --from "$work/scan.db" list --ids
+has "a host that is there twice is told" "$err" "count twice"
 head -c 3000 "$work/scan.db" > "$work/cut.db"
 expect 65 "a damaged file" --from "$work/cut.db" list
 same "a damaged file, one line" "$(wc -l < "$work/err" | tr -d ' ')" 1
