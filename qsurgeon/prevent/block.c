@@ -267,8 +267,8 @@ static const char nft_head[] =
     "add rule inet qsurgeon_block input tcp dport 25 ip saddr @bad4 counter drop\n"
     "add rule inet qsurgeon_block input tcp dport 25 ip6 saddr @bad6 counter drop\n";
 
-/* One entry behind its comment. *left: the time that fail2ban was told last. */
-static char *add_line(char *text, const struct qs_block *block, const struct qs_block_entry *e, int64_t *left)
+/* One entry behind its comment. */
+static char *add_line(char *text, const struct qs_block *block, const struct qs_block_entry *e)
 {
     char range[QS_RANGE_TEXT], key[QS_RANGE_TEXT];
     int64_t rest = e->until - block->made;
@@ -285,10 +285,7 @@ static char *add_line(char *text, const struct qs_block *block, const struct qs_
         access_key(key, sizeof key, &e->range);
         return talloc_asprintf_append_buffer(text, "Connect:%s\tREJECT\n", key);
     case QS_BLOCK_FAIL2BAN:
-        if (rest != *left)
-            text = talloc_asprintf_append_buffer(text, "fail2ban-client set qsurgeon bantime %" PRId64 "\n", rest);
-        *left = rest;
-        return text ? talloc_asprintf_append_buffer(text, "fail2ban-client set qsurgeon banip %s\n", range) : NULL;
+        return talloc_asprintf_append_buffer(text, "fail2ban-client set qsurgeon banip %s\n", range);
     case QS_BLOCK_RSPAMD:
     case QS_BLOCK_PLAIN:
         return talloc_asprintf_append_buffer(text, "%s\n", range);
@@ -296,22 +293,32 @@ static char *add_line(char *text, const struct qs_block *block, const struct qs_
     return NULL;
 }
 
+static int64_t longest(const struct qs_block *block)
+{
+    int64_t most = 0;
+    for (uint32_t i = 0; i < block->count; i++)
+        most = block->entry[i].until - block->made > most ? block->entry[i].until - block->made : most;
+    return most;
+}
+
 char *qs_block_text(TALLOC_CTX *parent, const struct qs_block *block)
 {
     char when[32], range[QS_RANGE_TEXT];
-    int64_t left = -1;
     char *text = talloc_asprintf(parent, "# qsurgeon block 1 %s made=%" PRId64 " entries=%u spared=%u\n# %s\n",
                                  format_name[block->format], block->made, block->count, block->spared_count,
                                  format_use[block->format]);
     if (text && block->format == QS_BLOCK_NFT)
         text = talloc_strdup_append_buffer(text, nft_head);
+    /* a jail has one time for all of its bans: that of the newest. Who was banned by an older file stays so from that time on */
+    if (text && block->format == QS_BLOCK_FAIL2BAN && block->count)
+        text = talloc_asprintf_append_buffer(text, "fail2ban-client set qsurgeon bantime %" PRId64 "\n", longest(block));
     for (uint32_t i = 0; text && i < block->spared_count; i++)
         text = talloc_asprintf_append_buffer(text, "# spared %s\n", block->spared[i]);
     for (uint32_t i = 0; text && i < block->count; i++) {
         const struct qs_block_entry *e = &block->entry[i];
         text = talloc_asprintf_append_buffer(text, "# entry %s until=%" PRId64 " bad=%" PRIu64 " (%s)\n",
                                              qs_network_text(range, &e->range), e->until, e->bad, time_text(when, e->until));
-        text = text ? add_line(text, block, e, &left) : NULL;
+        text = text ? add_line(text, block, e) : NULL;
     }
     return text;
 }
