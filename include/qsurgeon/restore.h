@@ -23,6 +23,7 @@ struct qs_restored {
     uint64_t bytes;
     struct qs_left_out *left;   /* what could not come back, with the reason; talloc array */
     uint32_t left_count;
+    bool stopped;               /* by how->keep_going, before any came back */
 };
 
 /* Brings back the messages of the archive whose queue IDs are in ids[] to where they were purged from. The archive's MTA must be
@@ -31,7 +32,7 @@ struct qs_restored {
  * directory: see *done. QS_DATA: the archive is damaged, nothing came back. QS_IO, QS_USAGE. */
 enum qs_status qs_restore(TALLOC_CTX *parent, const char *archive, const char *const *ids, size_t count,
                           const struct qs_format *format, struct qs_queue *queue, struct qs_fs *fs,
-                          struct qs_restored *done, struct qs_error *err) QS_MUST_CHECK;
+                          const struct qs_operate *how, struct qs_restored *done, struct qs_error *err) QS_MUST_CHECK;
 
 /* --- restoring as a run of its own --- */
 
@@ -51,10 +52,11 @@ struct qs_unpacked {
     struct qs_table *index;     /* private */
     void *place;                /* private */
 };
-/* QS_DATA: damaged or hostile; with `damaged`, the whole messages before that place are there nevertheless, if any.
+/* `keep_going`, where it is not NULL, is asked before each message. QS_BUSY: it said no, and nothing stays.
+ * QS_DATA: damaged or hostile; with `damaged`, the whole messages before that place are there nevertheless, if any.
  * QS_IO: not room enough below `place` (half of what is free is taken at most). */
 enum qs_status qs_unpack(TALLOC_CTX *parent, const char *archive, int fd, const char *place, bool damaged,
-                         struct qs_unpacked **out, struct qs_error *err) QS_MUST_CHECK;
+                         bool (*keep_going)(void), struct qs_unpacked **out, struct qs_error *err) QS_MUST_CHECK;
 /* Removes the files; the list of messages stays. */
 void qs_unpacked_close(struct qs_unpacked *unpacked);
 /* Gives the messages of `view`, which was made of the unpacked queue, the verdicts, causes and clusters that they had when they

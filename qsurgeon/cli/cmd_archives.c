@@ -110,6 +110,11 @@ struct restoring {
     struct qs_plan *plan;
 };
 
+static bool keep_going(void)
+{
+    return !qs_operating_stopped();
+}
+
 static enum qs_status open_archive(struct restoring *r, struct qs_error *err)
 {
     const struct qs_options *o = r->call->options;
@@ -121,7 +126,8 @@ static enum qs_status open_archive(struct restoring *r, struct qs_error *err)
     if (r->fd < 0)
         return qs_fail_errno(err, errno, "%s", o->arguments[0]);
     enum qs_status status = qs_unpack(r->call->memory, o->arguments[0], r->fd,
-                                      temporary && temporary[0] == '/' ? temporary : "/var/tmp", o->damaged, &r->unpacked, err);
+                                      temporary && temporary[0] == '/' ? temporary : "/var/tmp", o->damaged, keep_going,
+                                      &r->unpacked, err);
     if (status == QS_OK && r->unpacked->damage[0]) {
         qs_complain("%s; only those are taken", r->unpacked->damage);
         r->call->left_out = true;
@@ -207,6 +213,8 @@ static enum qs_status act(struct restoring *r, struct qs_error *err)
     if (r->plan->doubtful)
         qs_complain("left out, as they may have been handed over by a run that was broken off: %s; look for them, --again sends "
                     "them", r->plan->doubtful);
+    if (!keep_going())
+        return qs_fail(err, QS_BUSY, "stopped by a signal: nothing was done");
     if (o->commit && o->resubmit)
         return resubmit(r, err);
     if (o->commit) {
@@ -231,6 +239,7 @@ static enum qs_status run_restore(struct qs_call *call, struct qs_error *err)
         return qs_fail(err, QS_USAGE, "--program is what --resubmit runs");
     if (!o->export && o->output)
         return qs_fail(err, QS_USAGE, "--output is where --export writes to");
+    qs_operating_heed_signals();        /* what is unpacked must not stay */
     enum qs_status status = open_archive(&r, err);
     if (status == QS_OK)
         status = o->export ? qs_export(call, r.session, err) : act(&r, err);

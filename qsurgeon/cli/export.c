@@ -10,6 +10,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "operating.h"
+
 enum { CONTENT_LARGEST = 255 << 20 };       /* what a reader's buffer can hold */
 
 struct exporting {
@@ -158,7 +160,9 @@ enum qs_status qs_export(struct qs_call *call, const struct qs_session *session,
     enum qs_status status = e.reader ? open_output(&e, strcmp(o->export, "mbox") == 0, o->output, err)
                                      : qs_fail(err, QS_NOMEM, "out of memory");
     for (uint32_t i = 0; status == QS_OK && i < session->view.scan->count; i++)
-        if (!session->selected || session->selected[i])
+        if (qs_operating_stopped())
+            status = qs_fail(err, QS_BUSY, "stopped by a signal: %s is not complete", o->output);
+        else if (!session->selected || session->selected[i])
             status = put_message(&e, i, err);
     if (e.mbox && !close_file(e.mbox) && status == QS_OK)
         status = qs_fail(err, QS_IO, "%s: cannot be written", o->output);

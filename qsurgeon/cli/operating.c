@@ -181,7 +181,7 @@ static enum qs_status become(uid_t uid, gid_t gid, struct qs_error *err)
     return QS_OK;
 }
 
-static void heed_signals(void)
+void qs_operating_heed_signals(void)
 {
     struct sigaction action = {.sa_handler = on_signal};
     sigaction(SIGINT, &action, NULL);
@@ -215,7 +215,7 @@ enum qs_status qs_operating_aside(struct qs_call *call, const struct qs_instance
     enum qs_status status = prepare(call, instance, queue, &start, &uid, &gid, err);
     if (status != QS_OK)
         return status;
-    heed_signals();
+    qs_operating_heed_signals();
     *how = start;
     return QS_OK;
 }
@@ -239,7 +239,7 @@ enum qs_status qs_operating_begin(struct qs_call *call, const struct qs_instance
                                "directory above; --state names another", start.state_dir, (unsigned)geteuid());
     if (status != QS_OK)
         return status;
-    heed_signals();
+    qs_operating_heed_signals();
     *how = start;
     return QS_OK;
 }
@@ -308,6 +308,8 @@ enum qs_status qs_operating_perform(struct qs_call *call, const struct qs_plan *
         with->told(with->how.data, result);
     if (result && result->run[0]) {
         status = qs_operating_report(call, result, verbs[plan->action], applied == QS_OK ? err : NULL);
+        if (!call->options->json && applied == QS_OK && result->stopped && !plan->pace)
+            fprintf(call->out, "To finish it: %s resume %s\n", call->options->program, result->run);
         if (!call->options->json && applied == QS_OK && result->count[QS_DONE])
             tell_of_server(call, plan);
         if (!call->options->json && applied == QS_OK && result->count[QS_DONE] && plan->after != QS_AFTER_UNLINK)

@@ -48,7 +48,8 @@ enum qs_status qs_operating_start(struct qs_call *call, const struct qs_plan *pl
 enum qs_status qs_operating_perform(struct qs_call *call, const struct qs_plan *plan, struct qs_operating *with,
                                     struct qs_run_result **result, struct qs_error *err) QS_MUST_CHECK;
 
-/* Has SIGINT or SIGTERM come since qs_operating_begin? */
+/* Has SIGINT or SIGTERM come since qs_operating_begin, or since that was called? */
+void qs_operating_heed_signals(void);
 bool qs_operating_stopped(void);
 
 /* Both in one: performs the plan and reports. */

@@ -597,6 +597,14 @@ size_t qs_run_quarantined(const struct qs_record *r, const char *paths[QS_RUN_FI
     return count;
 }
 
+/* Has somebody asked to stop? What lies in quarantine stays there until `resume` or `undo`. */
+static bool is_stopped(struct run *run)
+{
+    if (run->how->keep_going && !run->how->keep_going(run->how->data, run->result->count[QS_DONE], run->plan->count))
+        run->result->stopped = true;
+    return run->result->stopped;
+}
+
 static enum qs_status archive_one(struct run *run, struct qs_archive_writer *writer, uint32_t n, struct qs_error *err)
 {
     const char *paths[QS_RUN_FILES_MOST];
@@ -683,13 +691,13 @@ static enum qs_status write_archive(struct run *run, const char *path, struct qs
     enum qs_status status = await_agents(run, err);
     if (status == QS_OK)
         status = qs_archive_create(run, path, run->plan, &writer, err);
-    for (uint32_t n = 0; status == QS_OK && n < run->plan->count; n++)
+    for (uint32_t n = 0; status == QS_OK && n < run->plan->count && !is_stopped(run); n++)
         if (purged(run, n))
             status = archive_one(run, writer, n, err);
-    if (status == QS_OK)
+    if (status == QS_OK && !run->result->stopped)
         status = qs_archive_finish(writer, err);
-    talloc_free(writer);
-    return status == QS_OK ? read_back(run, path, err) : status;
+    talloc_free(writer);        /* unfinished, it is gone */
+    return status == QS_OK && !run->result->stopped ? read_back(run, path, err) : status;
 }
 
 /* The path is in the journal before the file is there: an archive that a crash has left is known for what it is. */
@@ -715,7 +723,7 @@ static enum qs_status archive_all(struct run *run, struct qs_error *err)
     }
     if (status == QS_OK && !exists)
         status = write_archive(run, path, err);
-    if (status != QS_OK)
+    if (status != QS_OK || run->result->stopped)
         return status;
     run->result->archived = run->result->in_quarantine;
     run->result->archive = talloc_strdup(run->result, path);
@@ -727,6 +735,7 @@ struct unlinked {
     enum qs_status status;
     struct qs_error why;
     uint32_t count;
+    bool stopped;
 };
 
 struct unlinking {
@@ -740,9 +749,13 @@ static void unlink_part(void *data, unsigned thread, uint32_t begin, uint32_t en
     struct unlinked *mine = &u->by[thread];
     const char *paths[QS_RUN_FILES_MOST];
     struct qs_fs *fs = qs_fs_of(u->run->fs, thread);
-    for (uint32_t n = begin; mine->status == QS_OK && n < end; n++) {
+    const struct qs_operate *how = u->run->how;
+    for (uint32_t n = begin; mine->status == QS_OK && !mine->stopped && n < end; n++) {
         if (!purged(u->run, n))
             continue;
+        mine->stopped = how->keep_going && !how->keep_going(how->data, n, u->run->plan->count);
+        if (mine->stopped)
+            break;
         size_t count = qs_run_quarantined(&u->run->past->of[n], paths);
         for (size_t i = 0; mine->status == QS_OK && i < count; i++)  /* the message first: with it, all of its files are there */
             mine->status = qs_fs_unlink(fs, paths[i], &mine->why);
@@ -764,13 +777,14 @@ static enum qs_status unlink_all(struct run *run, struct qs_error *err)
     for (unsigned t = 0; t < QS_THREADS_MAX; t++) {
         run->result->unlinked += u->by[t].count;
         run->result->in_quarantine -= u->by[t].count;
+        run->result->stopped |= u->by[t].stopped;
         if (status == QS_OK && u->by[t].status != QS_OK)
             status = qs_fail(err, u->by[t].status, "%s", u->by[t].why.text);
     }
     talloc_free(u);
     if (status == QS_OK)
         status = qs_fs_sync(run->fs, err);
-    return status == QS_OK ? qs_journal_mark(run->journal, "unlinked", err) : status;
+    return status == QS_OK && !run->result->stopped ? qs_journal_mark(run->journal, "unlinked", err) : status;
 }
 
 static enum qs_status after_purge(struct run *run, struct qs_error *err)
@@ -787,7 +801,7 @@ static enum qs_status after_purge(struct run *run, struct qs_error *err)
         return status;
     if (run->plan->after == QS_AFTER_ARCHIVE && !run->past->archived)
         status = archive_all(run, err);
-    if (status == QS_OK && !run->past->unlinked)
+    if (status == QS_OK && !run->past->unlinked && !run->result->stopped)
         status = unlink_all(run, err);
     return status;
 }

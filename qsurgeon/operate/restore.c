@@ -111,6 +111,7 @@ struct back {
     struct qs_fs *fs;
     struct qs_table *taken;         /* digests of the queue IDs that are in the queue */
     struct qs_table *wanted;        /* of those that shall come back */
+    const struct qs_operate *how;
     struct qs_restored *done;
 };
 
@@ -189,6 +190,9 @@ static enum qs_status stage_all(struct back *b, const char *archive, struct qs_e
     for (uint32_t n = 0; status == QS_OK && (status = qs_archive_next(reader, &m, err)) == QS_OK; n++) {
         if (!qs_table_get(b->wanted, id_key(m->id), 0))
             continue;
+        b->done->stopped = b->how->keep_going && !b->how->keep_going(b->how->data, 0, qs_table_count(b->wanted));
+        if (b->done->stopped)
+            break;
         status = check_mta(b->format, m, archive, err);
         if (status == QS_OK)
             status = stage(&s, reader, m, n, err);
@@ -197,7 +201,7 @@ static enum qs_status stage_all(struct back *b, const char *archive, struct qs_e
     talloc_free(reader);
     if (status == QS_END)
         status = qs_fs_sync_all(b->fs, err);
-    if (status != QS_OK || staged == 0)
+    if (status != QS_OK || staged == 0 || b->done->stopped)
         return status;
     status = qs_fs_move(b->fs, "@/staging", "@/staged", err);
     return status == QS_OK ? qs_fs_sync(b->fs, err) : status;
@@ -231,10 +235,10 @@ static enum qs_status move_all(struct back *b, const char *archive, struct qs_er
 
 enum qs_status qs_restore(TALLOC_CTX *parent, const char *archive, const char *const *ids, size_t count,
                           const struct qs_format *format, struct qs_queue *queue, struct qs_fs *fs,
-                          struct qs_restored *done, struct qs_error *err)
+                          const struct qs_operate *how, struct qs_restored *done, struct qs_error *err)
 {
     TALLOC_CTX *scratch = talloc_new(NULL);
-    struct back b = {parent, format, queue, fs, qs_table_new(scratch, 1024), qs_table_new(scratch, (uint32_t)count), done};
+    struct back b = {parent, format, queue, fs, qs_table_new(scratch, 1024), qs_table_new(scratch, (uint32_t)count), how, done};
     enum qs_status status = b.taken && b.wanted ? QS_OK : qs_fail(err, QS_NOMEM, "out of memory");
     for (size_t i = 0; status == QS_OK && i < count; i++)
         if (!qs_table_at(b.wanted, id_key(ids[i]), 1))
@@ -243,7 +247,7 @@ enum qs_status qs_restore(TALLOC_CTX *parent, const char *archive, const char *c
         status = list_ids(format, queue, b.taken, err);
     if (status == QS_OK)
         status = stage_all(&b, archive, err);
-    if (status == QS_OK)
+    if (status == QS_OK && !done->stopped)
         status = move_all(&b, archive, err);
     talloc_free(scratch);
     return status;

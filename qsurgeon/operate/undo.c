@@ -354,10 +354,11 @@ static enum qs_status from_archive(struct run *run, const struct missing *missin
     if (!run->past->archive)
         return qs_fail(err, QS_DATA, "%u messages are neither in quarantine nor in an archive", missing->count);
     enum qs_status status = qs_restore(run, run->past->archive, missing->ids, missing->count, run->format, run->queue, run->fs,
-                                       &done, err);
+                                       run->how, &done, err);
+    run->result->stopped |= done.stopped;
     for (uint32_t i = 0; status == QS_OK && i < missing->count; i++) {
         const char *why = done.left_count ? left_why(&done, missing->ids[i]) : NULL;
-        status = qs_run_note(run, missing->n[i], why ? QS_LEFT_REFUSED : QS_DONE, why, err);
+        status = qs_run_note(run, missing->n[i], why ? QS_LEFT_REFUSED : done.stopped ? QS_NOT_REACHED : QS_DONE, why, err);
     }
     run->result->archive = status == QS_OK ? NULL : talloc_strdup(run->result, run->past->archive);
     return status;

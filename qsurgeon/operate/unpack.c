@@ -158,7 +158,7 @@ static enum qs_status make_place(struct unpacking *u, const char *place, struct 
 }
 
 enum qs_status qs_unpack(TALLOC_CTX *parent, const char *archive, int fd, const char *place, bool damaged,
-                         struct qs_unpacked **out, struct qs_error *err)
+                         bool (*keep_going)(void), struct qs_unpacked **out, struct qs_error *err)
 {
     struct unpacking u = {.out = talloc_zero(parent, struct qs_unpacked)};
     struct qs_archive_reader *reader = NULL;
@@ -172,7 +172,8 @@ enum qs_status qs_unpack(TALLOC_CTX *parent, const char *archive, int fd, const 
     if (status == QS_OK)
         status = make_place(&u, place, err);
     while (status == QS_OK && (status = qs_archive_next(reader, &m, err)) == QS_OK)
-        status = unpack_one(&u, reader, m, err);
+        status = keep_going && !keep_going() ? qs_fail(err, QS_BUSY, "stopped by a signal: nothing was done")
+                                             : unpack_one(&u, reader, m, err);
     talloc_free(reader);
     talloc_free(u.fs);
     if (status == QS_END && u.out->count == 0)

@@ -140,7 +140,7 @@ CROWD = 70      # more messages than one thread claims before another follows
 # what lies about in the flawed ones: files of no message, each with a content of its own
 FLAWS = {"postfix": ("defer/A/A1B2CDEADBEEF", "bounce/F00D5DEADBEEF", "trace/0123456789AB", "incoming/123456.789"),
          "sendmail": ("df6AM000000001", "xf6AM000000002", "tf6AM000000003")}
-KINDS = ("KILL", "EIO", "LATE", "KILLED", "ENOSPC", "EINTR")
+KINDS = ("KILL", "EIO", "LATE", "KILLED", "ENOSPC", "EINTR", "TERM")
 
 
 class Failed(Exception):
@@ -624,17 +624,21 @@ def one_point(name, fixture, at, shim, point, kind, way):
         if left in ("queue", "forgotten") and copy.runs() and words not in (["resume"], ["undo"]):     # undo leads back to what was prepared
             copy.before = copy.listing()
             copy.kept = copy.quarantined(), set(os.listdir(os.path.join(copy.queue, ".qsurgeon")))
+        prior = copy.listing()
         done = copy.run(words, shim, point, kind)
         # where threads were killed, what is left to do is not the same each time
         if kind in ("KILL", "KILLED") and done.returncode != -9 and not (queue.startswith("crowd") and steps):
             raise Failed(f"was not killed: status {done.returncode}")
         if kind == "EINTR" and done.returncode not in (0, 2):
             raise Failed(f"an interrupted call is no failure: status {done.returncode}: {done.stderr.strip()[:200]}")
+        if kind == "TERM" and done.returncode not in (0, 2):        # before it has begun it may just end
+            if done.returncode not in (-15, 75) or copy.listing() != prior:
+                raise Failed(f"SIGTERM: status {done.returncode}: {(done.stderr + done.stdout).strip()[:300]}")
         if kind in ("EIO", "ENOSPC", "LATE") and done.returncode < 0 or "Sanitizer" in done.stderr:
             raise Failed(f"died: status {done.returncode}: {done.stderr[-300:]}")
         copy.arrive()
         copy.check_nothing_lost(left == "removed")
-        if done.returncode >= 0 and os.listdir(copy.temporary):
+        if (done.returncode >= 0 or kind == "TERM") and os.listdir(copy.temporary):
             raise Failed(f"temporary files are left: {os.listdir(copy.temporary)}")
         if left in ("restored", "taken back"):
             settle_restore(copy, way, left)
@@ -695,8 +699,8 @@ def ways_of(name, kind, point, points):
     # every point is a crash; every third also one of the failures, in turn: all of them are tried on each operation
     if kind == "KILL":
         return (("resume", "undo")[point % 2],)
-    others = ("EIO", "LATE", "KILLED", "ENOSPC", "EINTR")
-    return (("resume", "undo")[point // 3 % 2],) if point % 3 == 0 and others[point // 3 % 5] == kind else ()
+    others = ("EIO", "LATE", "KILLED", "ENOSPC", "EINTR", "TERM")
+    return (("resume", "undo")[point // 3 % 2],) if point % 3 == 0 and others[point // 3 % 6] == kind else ()
 
 
 def main():

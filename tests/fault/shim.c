@@ -2,7 +2,8 @@
 /* For LD_PRELOAD: counts the system calls that change files, and lets the N-th fail or kills the process there.
  *   QS_FAULT_AT=N      the N-th one, from 1; 0: none
  *   QS_FAULT_KIND=K    EIO, ENOSPC, EINTR: it is not done and fails with that; LATE: it is done and fails with EIO all the
- *                      same; KILL: the process dies before it; KILLED: it dies after it
+ *                      same; KILL: the process dies before it; KILLED: it dies after it;
+ *                      TERM: it gets SIGTERM, and the call is made
  *   QS_FAULT_LOG=FILE  gets the names of the calls, one a line, in order
  *   QS_FAULT_ARRIVE=A:B:...  A is renamed to B, and so on, when the process rests for the first time; not counted
  * A rest, which is a poll(2) of nothing, takes no time: the monotonic clock is put forward instead.
@@ -25,7 +26,7 @@
 
 static long count, at = -1;
 static int number;
-static bool late, kill_before, kill_after;
+static bool late, kill_before, kill_after, terminate;
 static int log_fd = -1;
 static long rested;             /* milliseconds */
 
@@ -40,6 +41,7 @@ static void begin(void)
     late = kind && strcmp(kind, "LATE") == 0;
     kill_before = kind && strcmp(kind, "KILL") == 0;
     kill_after = kind && strcmp(kind, "KILLED") == 0;
+    terminate = kind && strcmp(kind, "TERM") == 0;
     if (log)
         log_fd = (int)syscall(SYS_openat, AT_FDCWD, log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
 }
@@ -57,7 +59,9 @@ static bool hit(const char *name)
     }
     if (mine == at && kill_before)
         syscall(SYS_kill, getpid(), SIGKILL);
-    return mine == at;
+    if (mine == at && terminate)
+        syscall(SYS_kill, getpid(), SIGTERM);
+    return mine == at && !terminate;
 }
 
 static long after(long result)

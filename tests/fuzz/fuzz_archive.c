@@ -53,7 +53,7 @@ static void read_archive(int fd)
         messages += status == QS_OK;
     }
     must(status == QS_END || (status == QS_DATA && err.text[0]));
-    if (qs_unpack(top, "fuzz", fd, "/tmp", true, &unpacked, &err) == QS_OK) {
+    if (qs_unpack(top, "fuzz", fd, "/tmp", true, NULL, &unpacked, &err) == QS_OK) {
         must(unpacked->count > 0 && unpacked->count <= messages && access(unpacked->dir, F_OK) == 0);
         qs_unpacked_close(unpacked);
         must(access(unpacked->dir, F_OK) != 0);

@@ -253,7 +253,7 @@ static void expect_refused(const char *path, const char *words)
     if (!strstr(err.text, words))
         fail_msg("%s: %s", words, err.text);
     assert_null(strchr(err.text, '\n'));
-    assert_int_equal(qs_unpack(root, path, -1, place, true, &unpacked, &err), QS_DATA);
+    assert_int_equal(qs_unpack(root, path, -1, place, true, NULL, &unpacked, &err), QS_DATA);
     assert_null(unpacked);
 }
 
@@ -326,8 +326,8 @@ static void test_twice(void **state)
     assert_int_equal(qs_archive_verify(in_place("t.tar.zst"), &messages, &bytes, &err), QS_DATA);
     assert_non_null(strstr(err.text, "the same file a second time"));
     assert_int_equal(messages, 1);
-    assert_int_equal(qs_unpack(root, in_place("t.tar.zst"), -1, place, false, &unpacked, &err), QS_DATA);
-    assert_int_equal(qs_unpack(root, in_place("t.tar.zst"), -1, place, true, &unpacked, &err), QS_OK);
+    assert_int_equal(qs_unpack(root, in_place("t.tar.zst"), -1, place, false, NULL, &unpacked, &err), QS_DATA);
+    assert_int_equal(qs_unpack(root, in_place("t.tar.zst"), -1, place, true, NULL, &unpacked, &err), QS_OK);
     assert_true(unpacked->count == 1 && unpacked->damage[0] != '\0');
     talloc_free_children(root);
 }
@@ -342,7 +342,7 @@ static void test_unpack(void **state)
     size_t size = 0;
     write_archive(in_place("u.tar.zst"));
     int fd = open(in_place("u.tar.zst"), O_RDONLY);
-    assert_int_equal(qs_unpack(root, "of a descriptor", fd, place, false, &unpacked, &err), QS_OK);
+    assert_int_equal(qs_unpack(root, "of a descriptor", fd, place, false, NULL, &unpacked, &err), QS_OK);
     close(fd);
     assert_true(unpacked->count == MESSAGES && unpacked->damage[0] == '\0');
     for (unsigned i = 0; i < MESSAGES; i++) {
@@ -359,7 +359,7 @@ static void test_unpack(void **state)
     assert_int_equal(access(dir, F_OK), -1);
     *strstr(dir, "/.qsurgeon") = '\0';
     assert_int_equal(access(dir, F_OK), -1);
-    assert_int_equal(qs_unpack(root, in_place("u.tar.zst"), -1, in_place("nowhere"), false, &unpacked, &err), QS_GONE);
+    assert_int_equal(qs_unpack(root, in_place("u.tar.zst"), -1, in_place("nowhere"), false, NULL, &unpacked, &err), QS_GONE);
     talloc_free_children(root);
 }
 
