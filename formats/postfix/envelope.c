@@ -42,6 +42,7 @@ enum attribute {
     LOG_IDENT,
     ORIGIN,
     ENVELOPE_ID,
+    RET_FLAGS,
     CREATE_TIME,
     NOTIFY,
     ATTRIBUTES,
@@ -65,6 +66,7 @@ static const struct {
     [LOG_IDENT] = ATTRIBUTE("log_ident", false),
     [ORIGIN] = ATTRIBUTE("log_message_origin", true),
     [ENVELOPE_ID] = ATTRIBUTE("envelope_id", true),
+    [RET_FLAGS] = ATTRIBUTE("ret_flags", true),
     [CREATE_TIME] = ATTRIBUTE("create_time", false),
     [NOTIFY] = ATTRIBUTE("notify_flags", true),
 #undef ATTRIBUTE
@@ -807,6 +809,7 @@ static void finish(struct reading *r, const struct qs_entry *e)
     env->protocol = either(a[LOG_PROTOCOL], a[PROTOCOL]);
     env->sasl_username = a[SASL_USERNAME];
     env->envelope_id = a[ENVELOPE_ID];
+    env->ret = qs_span_is(a[RET_FLAGS], "1") ? 'F' : qs_span_is(a[RET_FLAGS], "2") ? 'H' : 0;
     /* smtpd gives a message that comes from no filter its own ID */
     if (!qs_span_is(a[LOG_IDENT], e->id))
         env->origin_id = a[LOG_IDENT];

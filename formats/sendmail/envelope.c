@@ -299,6 +299,8 @@ static enum qs_status take_line(struct parse *p, const struct sm_line *line)
             p->out.flags |= QS_ENV_RESPONSE;
         if (text.len > 0 && memchr(text.ptr, 'e', text.len) != NULL)
             p->out.flags |= QS_ENV_UTF8;
+        if (text.len > 0 && memchr(text.ptr, 'd', text.len) != NULL)
+            p->out.ret = memchr(text.ptr, 'n', text.len) != NULL ? 'H' : 'F';
         break;
     case '.':
         p->ended = true;

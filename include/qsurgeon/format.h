@@ -86,6 +86,7 @@ struct qs_envelope {
     struct qs_span sasl_username;
     struct qs_span origin_id;   /* queue ID before an after-queue filter (Postfix log_ident) */
     struct qs_span envelope_id; /* DSN ENVID */
+    char ret;                   /* DSN RET: 'F' full, 'H' headers; 0: not said */
     struct qs_span hold_reason; /* sendmail q line */
     struct qs_span status;      /* sendmail M line of the message */
     struct qs_span full_name;   /* Postfix F record */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Messages handed to a mail server as new mail, in SMTP over a pipe to its submission program, `sendmail -bs`: to another kind
- * of mail server, or another version. Nobody's address comes near a command line. RFC 5321, 1870, 3461 (DSN), 6152, 6531. */
+/* Messages handed to a mail server as new mail, in SMTP over a pipe to its submission program, `sendmail -bs`, or to its
+ * address: to another kind of mail server, or another version. Nobody's address comes near a command line. RFC 5321, 1870, 3461 (DSN), 6152, 6531. */
 #ifndef QSURGEON_RESUBMIT_H
 #define QSURGEON_RESUBMIT_H
 
@@ -10,11 +10,12 @@
 
 /* A session with a submission program. */
 struct qs_submission;
-/* Starts argv[0] with pipes at its standard input and output, and greets it. QS_IO: it cannot be run, or does not answer. */
+/* Starts argv[0] with pipes at its standard input and output, or connects to it when it is ADDRESS:PORT in numbers, and greets it.
+ * QS_IO: it cannot be run, or does not answer. */
 enum qs_status qs_submission_open(TALLOC_CTX *parent, const char *const argv[], struct qs_submission **out,
                                   struct qs_error *err) QS_MUST_CHECK;
 /* Hands over one message for the recipients that still wait; content has LF line ends. Null sender, 8-bit content, SMTPUTF8,
- * NOTIFY, ORCPT and ENVID are said where the program knows them. QS_USAGE: it was refused, or cannot be said in SMTP, or there
+ * NOTIFY, ORCPT, RET and ENVID are said where the program knows them. QS_USAGE: it was refused, or cannot be said in SMTP, or there
  * is nobody to send it to: nothing was handed over. QS_IO: the session broke; whether it was handed over is not known when
  * *doubt is true. */
 enum qs_status qs_submission_send(struct qs_submission *submission, const struct qs_envelope *envelope, struct qs_span content,

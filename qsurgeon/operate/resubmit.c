@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A small SMTP client on a pipe, and the run that uses it. Lock-step: a command, its reply; so neither side waits for the other
+/* A small SMTP client on a pipe or a connection, and the run that uses it. Lock-step: a command, its reply; so neither side waits for the other
  * with a full pipe. */
 #include "qsurgeon/resubmit.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netdb.h>
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -121,18 +123,13 @@ static enum qs_status say(struct qs_submission *s, const char *command, char cla
     return status == QS_OK ? expect(s, class, false, err) : status;
 }
 
-enum qs_status qs_submission_open(TALLOC_CTX *parent, const char *const argv[], struct qs_submission **out, struct qs_error *err)
+/* Starts the program, with pipes. */
+static enum qs_status start(struct qs_submission *s, const char *const argv[], struct qs_error *err)
 {
     char path[] = "PATH=/usr/sbin:/usr/bin:/sbin:/bin", zone[] = "TZ=UTC", *const environment[] = {path, zone, NULL};
-    struct qs_submission *s = talloc_zero(parent, struct qs_submission);
     int to[2] = {-1, -1}, from[2] = {-1, -1};
     char *copy[16];
     size_t n = 0;
-    if (!s)
-        return qs_fail(err, QS_NOMEM, "out of memory");
-    s->to = s->from = -1;
-    talloc_set_destructor(s, end_submission);
-    qs_buffer_init(&s->out, s);
     for (; argv[n] && n < 15; n++)
         copy[n] = talloc_strdup(s, argv[n]);
     copy[n] = NULL;
@@ -164,6 +161,37 @@ enum qs_status qs_submission_open(TALLOC_CTX *parent, const char *const argv[], 
         close(from[1]);
     s->to = to[1];
     s->from = from[0];
+    return status;
+}
+
+/* Connects to a server, when that is what `name` is: ADDRESS:PORT, numbers only. QS_END: it is none. */
+static enum qs_status connect_to(struct qs_submission *s, const char *name, struct qs_error *err)
+{
+    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV};
+    struct addrinfo *address = NULL;
+    const char *colon = strrchr(name, ':');
+    bool bracket = name[0] == '[' && colon && colon[-1] == ']';
+    char *host = colon ? talloc_strndup(s, name + bracket, (size_t)(colon - name) - 2 * bracket) : NULL;
+    if (!host || strchr(name, '/') || getaddrinfo(host, colon + 1, &hints, &address) != 0)
+        return QS_END;
+    s->to = socket(address->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool ok = s->to >= 0 && TEMP_FAILURE_RETRY(connect(s->to, address->ai_addr, address->ai_addrlen)) == 0 &&
+              (s->from = fcntl(s->to, F_DUPFD_CLOEXEC, 0)) >= 0;
+    freeaddrinfo(address);
+    return ok ? QS_OK : qs_fail_errno(err, errno, "%s", name);
+}
+
+enum qs_status qs_submission_open(TALLOC_CTX *parent, const char *const argv[], struct qs_submission **out, struct qs_error *err)
+{
+    struct qs_submission *s = talloc_zero(parent, struct qs_submission);
+    if (!s)
+        return qs_fail(err, QS_NOMEM, "out of memory");
+    s->to = s->from = -1;
+    talloc_set_destructor(s, end_submission);
+    qs_buffer_init(&s->out, s);
+    enum qs_status status = connect_to(s, argv[0], err);
+    if (status == QS_END)
+        status = start(s, argv, err);
     if (status == QS_OK)
         status = expect(s, '2', false, err);
     if (status == QS_OK)
@@ -336,6 +364,8 @@ static enum qs_status say_envelope(struct qs_submission *s, const struct qs_enve
         ok = ok && add(s, " BODY=8BITMIME");
     if (s->utf8 && utf8)
         ok = ok && add(s, " SMTPUTF8");
+    if (s->dsn && e->ret)
+        ok = ok && add(s, e->ret == 'H' ? " RET=HDRS" : " RET=FULL");
     if (s->dsn && e->envelope_id.len > 0 && e->envelope_id.len <= ENVID_LONGEST)
         ok = ok && add(s, " ENVID=") &&
              (is_xtext(e->envelope_id) ? qs_buffer_add(&s->out, e->envelope_id) : add_xtext(s, e->envelope_id));

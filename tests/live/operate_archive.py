@@ -146,10 +146,10 @@ def expected(envelope_id):
     wanted = collections.Counter()
     for n in range(COUNT):
         sender, recipients, mail, rcpt, body = CASES[n % len(CASES)]
-        notify, envid = re.search(r"NOTIFY=(\S+)", rcpt), re.search(r"ENVID=(\S+)", mail)
+        notify, envid = re.search(r"NOTIFY=(\S+)", rcpt), " ".join(sorted(re.findall(r"(?:RET|ENVID)=\S+", mail)))
         for r in recipients:
             if late or not r.startswith("done"):
-                wanted[n, sender, r, ",".join(sorted(notify[1].split(","))) if notify else "", envid[1] if envid and envelope_id else "", body.encode()] += 1
+                wanted[n, sender, r, ",".join(sorted(notify[1].split(","))) if notify else "", envid if envelope_id else "", body.encode()] += 1
     return wanted
 
 
@@ -160,12 +160,12 @@ def found():
             head, body = normal(text)
             number = re.search(rb"^X-Number: (\d+)", text, re.M)
             heads.add((int(number[1]), head))
-            envid = re.search(r"ENVID=(\S+)", sender)
+            envid = " ".join(sorted(re.findall(r"(?:RET|ENVID)=\S+", sender)))
             for r in recipients:
                 notify = re.search(r"NOTIFY=(\S+)", r)
                 have[int(number[1]), sender[sender.find("<") + 1:sender.rfind(">", 0, (sender + " ").find("> ") + 1)],
                      r[r.find("<") + 1:(r + " ").find("> ")], ",".join(sorted(notify[1].split(","))) if notify else "",
-                     envid[1] if envid else "", body] += 1
+                     envid, body] += 1
     return have, heads
 
 
@@ -252,4 +252,6 @@ if PORT_S:
     restored_elsewhere(s, "t", "sendmail to another layout")
     delivers("t", "sendmail to another layout")
     run("b", "restore", s, "--resubmit", "--commit")
-    delivers("b", "sendmail to Postfix", False)      # Postfix's own submission drops ENVID
+    delivers("b", "sendmail to Postfix", False)      # Postfix's own submission drops RET and ENVID
+    run("b", "restore", s, "--resubmit", "--again", "--program", f"127.0.0.1:{PORT_B}", "--commit")
+    delivers("b", "sendmail to Postfix by SMTP")
