@@ -307,7 +307,7 @@ static void door_nft(struct work *w)
     struct qs_rule *rule = new_rule(w, "door-nft", "nftables");
     char *v4 = NULL, *v6 = NULL, *text = NULL;
     door_why(w, rule, ", by the packet filter: port 25 is closed to others, as if no server were there");
-    rule->file = "/etc/nftables.d/qsurgeon-door.nft";
+    rule->file = "/etc/qsurgeon-door.nft";
     rule->whole = true;
     each_admitted(w, false, &v4, "            ", ",\n");
     each_admitted(w, true, &v6, "            ", ",\n");
@@ -323,6 +323,7 @@ static void door_nft(struct work *w)
     rule->text = text;
     command(w, rule, "nft -c -f %s", rule->file);
     command(w, rule, "nft -f %s", rule->file);
+    command(w, rule, "grep -qs %s /etc/nftables.conf || echo 'include \"%s\"' >> /etc/nftables.conf", rule->file, rule->file);
 }
 
 /* --- all ----------------------------------------------------------------------------------------------------------------- */

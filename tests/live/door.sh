@@ -163,6 +163,8 @@ for r in map(json.loads, sys.stdin):
     check "also ranges within ranges, of both families" nft -c -f "$work/six.nft"
     # only in this network: the rule for port 25 closes the door of 127.0.0.1 to nobody, and loading it twice is no error
     check "it can be loaded, and once more" sh -c 'nft -f "$1" && nft -f "$1"' sh "$work/door.nft"
+    printf 'flush ruleset\ninclude "%s"\n' "$work/door.nft" > "$work/nftables.conf"
+    check "and from the file that is loaded at boot" sh -c 'nft -f "$1" && nft list table inet qsurgeon_door > /dev/null' sh "$work/nftables.conf"
 fi
 
 # --- the marks in a sendmail queue
