@@ -20,6 +20,7 @@ struct count {
     uint32_t *origin_of;            /* of each symbol that is a client's name: row of origin plus 1; 0 not asked */
     struct qs_intern *names;
     struct qs_table *row;
+    const struct qs_border *border;
     struct qs_hopeless *out;
 };
 
@@ -62,13 +63,17 @@ static enum end end_of(struct count *c, uint32_t message)
     return !waiting ? HOPE : gone ? UNKNOWN : dead ? DEAD : HOPE;
 }
 
-/* The name under which the message, or what it returns, came in. */
-static qs_sym client_name(const struct qs_message *m, const struct qs_finding *f)
+/* The name under which the message, or what it returns, came in from outside. */
+static qs_sym client_name(const struct count *c, const struct qs_message *m, const struct qs_finding *f)
 {
+    struct qs_network client;
     if (m->returned && f->verdict == QS_BACKSCATTER)
-        for (unsigned k = 0; k < m->returned->hops; k++)
-            if (m->returned->hop[k].client)
+        for (unsigned k = 0; k < m->returned->hops; k++) {
+            qs_sym address = m->returned->hop[k].client;
+            if (address && !(qs_network_parse(qs_sym_span(c->view->scan->strings, address), &client, NULL) == QS_OK &&
+                             qs_border_inside(c->border, &client)))
                 return m->returned->hop[k].name;
+        }
     return m->client_name;
 }
 
@@ -114,12 +119,12 @@ enum qs_status qs_hopeless_count(TALLOC_CTX *parent, const struct qs_view *view,
     TALLOC_CTX *scratch = talloc_new(NULL);
     uint32_t slots = qs_intern_slots(view->scan->strings);
     struct count c = {
-        .view = view, .dns = view->judgement->site->dns, .out = h,
+        .view = view, .border = qs_border_new(scratch, view->judgement->site), .dns = view->judgement->site->dns, .out = h,
         .no_such_user = talloc_zero_array(scratch, uint8_t, slots), .nowhere = talloc_zero_array(scratch, uint8_t, slots),
         .origin_of = talloc_zero_array(scratch, uint32_t, slots), .row = qs_table_new(scratch, 64),
         .names = h ? qs_intern_new(h) : NULL,
     };
-    bool ok = h && scratch && c.no_such_user && c.nowhere && c.origin_of && c.row && c.names;
+    bool ok = h && scratch && c.border && c.no_such_user && c.nowhere && c.origin_of && c.row && c.names;
     for (uint32_t i = 0; ok && i < view->scan->count; i++) {
         if (selected && !selected[i])
             continue;
@@ -128,7 +133,7 @@ enum qs_status qs_hopeless_count(TALLOC_CTX *parent, const struct qs_view *view,
         h->forged += end == FORGED;
         h->dead += end == DEAD;
         h->unknown += end == UNKNOWN;
-        ok = end == HOPE || add_origin(&c, client_name(&view->scan->messages[i], &view->judgement->of[i]));
+        ok = end == HOPE || add_origin(&c, client_name(&c, &view->scan->messages[i], &view->judgement->of[i]));
     }
     talloc_free(scratch);
     if (!ok) {

@@ -47,6 +47,30 @@ static void test_count(void **state)
     talloc_free(view);
 }
 
+/* A notice of ours came from whoever sent what it returns: not from the filter on this host that handed that on. */
+static void test_notice(void **state)
+{
+    (void)state;
+    static const struct made notice = {
+        .id = "N1", .sender = "", .to = {"victim@d.example"}, .client = "127.0.0.1", .name = "localhost",
+        .content = "Subject: Undelivered Mail Returned to Sender\nMIME-Version: 1.0\n"
+                   "Content-Type: multipart/report; report-type=delivery-status; boundary=b\n\n--b\n\nNo such user.\n--b\n"
+                   "Content-Type: message/rfc822\n\n"
+                   "Received: from localhost (localhost [127.0.0.1]) by mx.here.example (Postfix) with ESMTP id 2\n"
+                   "Received: from x (dsl-7.provider.co.uk [192.0.2.9]) by mx.here.example (Postfix) with ESMTP id 1\n"
+                   "Subject: one\n\nOne.\n--b--\n"};
+    struct qs_view *view = view_new(&notice, 1);
+    struct qs_hopeless *h = NULL;
+    struct qs_error err;
+    view->judgement->of[0].verdict = QS_BACKSCATTER;
+    view->judgement->of[0].cause = QS_CAUSE_BACKSCATTER_OUT;
+    assert_int_equal(qs_hopeless_count(view, view, NULL, &h, &err), QS_OK);
+    assert_int_equal(h->forged, 1);
+    assert_int_equal(h->origin_count, 1);
+    assert_string_equal(h->origin[0].provider, "provider.co.uk");
+    talloc_free(view);
+}
+
 static void test_nothing(void **state)
 {
     (void)state;
@@ -60,6 +84,6 @@ static void test_nothing(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_count), cmocka_unit_test(test_nothing)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_count), cmocka_unit_test(test_notice), cmocka_unit_test(test_nothing)};
     return cmocka_run_group_tests(tests, root_setup, root_teardown);
 }
