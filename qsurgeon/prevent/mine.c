@@ -279,44 +279,60 @@ static unsigned tokens_of(struct miner *m, const struct qs_line *line, uint32_t 
     return n;
 }
 
-/* What notices of all mail systems say (RFC 3464, RFC 3463, and the usual sentences): there may be few real ones in the
- * queue, and still these words say next to nothing. */
-static const char notice_words[] =
-    "a about account accepted action address addresses administrator after all an and answer any arrived arrival as at attached "
-    "auto automatic automatically autoreply away back be because been below bounce bounced box but by can cannot case code com "
-    "comments could copy created daemon date days deferred delay delayed deliver delivered delivering delivery destination "
-    "details diagnostic did disabled dns do does domain down due email enhanced envelope error errors esmtp exceeded exist "
-    "exists expired expn fail failed failure fatal field final following follows for found from full further generated give "
-    "given gone had has have header headers help her here him his holiday host hours i id if in inbox included including "
-    "information invalid is it its last later lengths limit local log longer lookup lost mail mailbox mailer mails mailto made "
-    "manager matched max me message messages mime more mta mx my name net network no non not notification notice now of office "
-    "on one or org original other our out over part permanent permanently person please policy possible postmaster problem "
-    "processed program queue quota rcpt reached read reason receive received recipient recipients refused refers reject "
-    "rejected relay relaying remote reply replied report reporting requested response retry return returned returning "
-    "returns returning rfc822 said saying see send sender sending sent server service session smtp so some sorry space spam "
-    "specified ssl status still storage subject submitted subsystem such support system technical temporarily temporary text "
-    "than that the their them there these this those time timed timeout tls to too transaction transcript transient tried "
-    "try trying type unable unavailable undeliverable undelivered unfortunately unknown unreachable until urgent used user "
-    "users utf via version vacation virus viruses warning was way we week were when which while who will with within wrong x "
-    "you your 4 5 0 1 2 3 7 8 250 421 450 451 452 550 551 552 553 554 571";
-enum { NOTICE_BITS = 2 };
+/* What notices of all mail systems say (RFC 3464, RFC 3463, and the usual sentences), and the vocabulary of HTML, CSS and MIME:
+ * there may be few real messages with them in the queue, and still these words say next to nothing. */
+static const char usual_words[] =
+    "0 000000 1 1252 2 250 3 4 421 450 451 452 5 550 551 552 553 554 571 7 7bit 8 8859 8bit a able about "
+    "accepted account action address addresses administrator afraid after align all alt alternative amp "
+    "an and answer antivirus any arial arrival arrived as ascii assistance at attached attachment auto "
+    "automatic automatically autoreply away back background base64 be because been below bgcolor block "
+    "blockquote body bold border bottom bounce bounced boundary box br but by calibri can cannot case "
+    "cellpadding cellspacing center centered charset class code collapse color cols colspan com comments "
+    "contact copy could created css daemon date days decoration deferred delay delayed delete deliver "
+    "delivered delivering delivery destination details device diagnostic did didn disabled display "
+    "disposition div dns do doctype does domain down dtd due em email en encoding enhanced envelope equiv "
+    "error errors esmtp ever exceeded exchange exim exist exists expired expn face fail failed failure "
+    "family fatal fff ffffff field filename final first fixed float following follows font for format "
+    "found from full further generated generating geneva georgia gif give given gone groups gt had has "
+    "have head header headers height help helvetica her here hi hidden him his holiday host hours hr href "
+    "html http https i id if image img important in inbox included including inform information initial "
+    "inline intended intervention invalid is iso it its jpeg jpg last later left lengths li limit local "
+    "log longer lookup lost lt m made mail mailbox mailer mails mailto manager margin matched max me "
+    "media message messages meta microsoft middle mime mimeole min mixed more mta multipart mx my name "
+    "nbsp net network nextpart no non none normal not notice notification now nowrap of office ol on one "
+    "or org original other our out over overflow p padding part pdf permanent permanently person plain "
+    "please png policy position possible postfix postmaster printable problem processed program pt public "
+    "px qmail queue queued quot quota quoted rcpt reach reached read reason receive received recipient "
+    "recipients refers refused reject rejected rel related relay relaying remote replied reply report "
+    "reporting requested required response retried retry retrying return returned returning returns "
+    "rfc822 roman rowspan s said sans saying scale screen script see send sender sending sent serif "
+    "server service session several signature size smtp so solid some soon sorry space spam span "
+    "specified src ssl start status still storage strict strong style stylesheet sub subject submitted "
+    "subsystem such support system t table tahoma target tbody td technical temporarily temporary text th "
+    "than that the their them there these this those time timed timeout times title tls to too top tr "
+    "transaction transcript transient transitional transparent tried try trying type ul unable "
+    "unavailable undeliverable undelivered underline unfortunately unknown unreachable until urgent us "
+    "used user users utf vacation valign ve verdana version vertical via viewport virus viruses w3 w3c "
+    "warning was wasn way we webkit week weight were when which while white who width will windows with "
+    "within without work wrap wrong www x xhtml xml xmlns yet you your zoom";
+enum { USUAL_BITS = 2 };
 
-static enum qs_status lower_notice_words(struct miner *m, float *bits, struct qs_error *err)
+static enum qs_status lower_usual_words(struct miner *m, float *bits, struct qs_error *err)
 {
-    struct qs_table *notice = qs_table_new(m->scratch, 1024);
+    struct qs_table *usual = qs_table_new(m->scratch, 1024);
     uint64_t key;
     uint32_t at = 0, index;
-    bool good = notice != NULL;
-    for (struct qs_span rest = QS_SPAN(notice_words); good && rest.len > 0;) {
+    bool good = usual != NULL;
+    for (struct qs_span rest = QS_SPAN(usual_words); good && rest.len > 0;) {
         const char *blank = memchr(rest.ptr, ' ', rest.len);
         const struct qs_span word = {rest.ptr, blank ? (size_t)(blank - rest.ptr) : rest.len};
-        good = qs_table_at(notice, first_token(m, word), 1) != NULL;
+        good = qs_table_at(usual, first_token(m, word), 1) != NULL;
         rest = (struct qs_span){rest.ptr + word.len + (blank != NULL), rest.len - word.len - (blank != NULL)};
     }
     while (good && qs_table_next(m->words, &at, &key, &index))
-        if (bits[index] > NOTICE_BITS && qs_table_get(notice, key, 0))
-            bits[index] = NOTICE_BITS;
-    talloc_free(notice);
+        if (bits[index] > USUAL_BITS && qs_table_get(usual, key, 0))
+            bits[index] = USUAL_BITS;
+    talloc_free(usual);
     return good ? QS_OK : out_of_memory(err);
 }
 
@@ -424,15 +440,18 @@ static bool extend(struct miner *m, struct window *w, unsigned *ranges, const st
     return true;
 }
 
-/* Programs that write mail have honest users, too. */
-static bool names_software(const struct qs_line *line)
+/* Programs that write mail have honest users, too; boundaries of parts have the form that a program gives them. */
+static bool shows_software(const struct qs_line *line)
 {
-    return qs_span_starts_nocase(line->text, "X-Mailer:") || qs_span_starts_nocase(line->text, "User-Agent:");
+    if (line->kind == QS_LINE_BODY)
+        return qs_span_starts(line->text, "--");
+    return qs_span_is_nocase(line->name, "X-Mailer") || qs_span_is_nocase(line->name, "User-Agent") ||
+           qs_span_is_nocase(line->name, "Content-Type");
 }
 
 static void windows(struct miner *m, const struct qs_line *line, unsigned n, visit fn, void *data)
 {
-    const double before = names_software(line) ? -software_bits : 0;
+    const double before = shows_software(line) ? -software_bits : 0;
     const uint64_t seed = line->decoded ? 11 : line->kind == QS_LINE_BODY ? 7 : name_hash(line->name);
     for (unsigned i = 0; i < n; i++) {
         struct window w = {.line = line, .key = seed, .place = seed, .from = i, .bits = before};
@@ -709,7 +728,7 @@ static enum qs_status read_samples(struct miner *m, struct work *w, struct qs_er
 static uint32_t enough_messages(const struct miner *m, const struct work *w)
 {
     const uint32_t share = w->sample_count / 100;
-    return m->round > 0 || w->sample_count < 12 ? 2 : share < 3 ? 3 : share;
+    return m->round > 0 || w->sample_count < FEW ? 2 : share < 3 ? 3 : share;
 }
 
 static bool is_few(const struct miner *m, const struct work *w)
@@ -857,7 +876,7 @@ static enum qs_status learn_all_words(struct miner *m, struct qs_error *err)
     for (uint32_t i = 0; i < m->word_count; i++)
         bits[i] = (float)log2((m->good_read + 64.0) / (m->word_good[i] + 1.0));
     if (status == QS_OK)
-        status = lower_notice_words(m, bits, err);
+        status = lower_usual_words(m, bits, err);
     m->word_bits = bits;
     m->enough = m->good_read < blind ? enough_bits_blind : enough_bits;
     return status;
@@ -978,10 +997,10 @@ struct cover {
 
 static double gain_of(const struct cover *c, uint32_t i, const uint8_t *had)
 {
-    const double *worth = c->few ? weight_few : weight;
+    const double *worth = c->few ? weight_few : weight, worth_again = c->few ? 0.5 : 0;
     double gain = 0;
     for (uint32_t p = c->first[i]; p < c->first[i + 1]; p++)
-        gain += c->same[i] && had[c->in[p]] ? 0 : worth[had[c->in[p]]];
+        gain += worth[had[c->in[p]]] * (c->same[i] && had[c->in[p]] > 0 ? worth_again : 1);
     const double bits = c->bits[i] < 40 ? c->bits[i] : 40;
     return gain * (1 + bits / 400);
 }
@@ -1210,22 +1229,66 @@ static enum qs_status make_pattern(struct work *w, struct choice *c, struct qs_e
     return qs_pattern_new_raw(w->choice, whole.data, &c->pattern, err);
 }
 
-/* Notices return a storm's Subject in a header that filters see as one, or as text in the body: a pattern for the one is
- * tried for the other. The new choice is the last. */
-static void add_twin(const struct miner *m, struct work *w, uint32_t of)
+static struct choice *twin_of(struct work *w, uint32_t of)
 {
-    struct choice *c = &w->choice[of];
-    if (m->view->judgement->group[w->out->group].verdict != QS_BACKSCATTER || !c->field ||
-        strcasecmp(c->field, "Subject") != 0)
-        return;
-    c->twin = w->choice_count;
-    struct choice *twin = &w->choice[w->choice_count++];
+    struct choice *c = &w->choice[of], *twin = &w->choice[w->choice_count];
     *twin = *c;
     twin->field = NULL;
-    twin->text = c->whole;
     twin->key ^= 1;
-    twin->twin = MISSING;
     twin->is_twin = true;
+    c->twin = w->choice_count++;
+    return twin;
+}
+
+/* The text of a pattern in which nothing varies; empty: there is none. */
+static bool fixed_text(struct qs_buffer *out, const struct choice *c)
+{
+    if (c->phrase)
+        return qs_buffer_add(out, qs_span_of(c->phrase));
+    for (unsigned i = 0; i < c->pieces; i++) {
+        const struct piece *p = &c->piece[i];
+        if (p->varies || p->wide || p->kind == QS_TOKEN_BASE64 || p->kind == QS_TOKEN_CODED ||
+            (p->kind == QS_TOKEN_MARK && p->text.len > 1)) {
+            out->len = 0;
+            return true;
+        }
+        if (!qs_buffer_add(out, p->text))
+            return false;
+    }
+    return true;
+}
+
+/* Notices return a storm's Subject in a header that filters see as one, or as text in the body. A small storm shows
+ * its text in some of its encodings: what stood there as it is may come in base64, and the other way about. A pattern
+ * for the one is tried for the other. */
+static enum qs_status add_twin(const struct miner *m, struct work *w, uint32_t of, struct qs_error *err)
+{
+    struct choice *c = &w->choice[of];
+    if (c->field) {
+        if (m->view->judgement->group[w->out->group].verdict == QS_BACKSCATTER && strcasecmp(c->field, "Subject") == 0) {
+            struct choice *twin = twin_of(w, of);
+            twin->text = c->whole;
+        }
+        return QS_OK;
+    }
+    struct qs_buffer text;
+    qs_buffer_init(&text, w->choice);
+    if (w->train >= FEW)
+        return QS_OK;
+    if (!fixed_text(&text, c))
+        return out_of_memory(err);
+    if (text.len < QS_PHRASE_LEAST)
+        return QS_OK;
+    if (!qs_buffer_add_char(&text, '\0'))
+        return out_of_memory(err);
+    struct choice *twin = twin_of(w, of);
+    twin->phrase = c->phrase ? NULL : text.data;
+    twin->pieces = 0;
+    if (c->phrase) {
+        twin->pieces = 1;
+        twin->piece[0] = (struct piece){.kind = QS_TOKEN_WORD, .text = {text.data, text.len - 1}};
+    }
+    return make_pattern(w, twin, err);
 }
 
 /* Chooses twice as many windows as there may be rules, for the last test may drop some, and makes patterns of them. */
@@ -1267,7 +1330,7 @@ static enum qs_status choose_windows(struct miner *m, struct work *w, uint32_t s
     for (uint32_t i = 0; status == QS_OK && i < count; i++) {
         status = make_pattern(w, &w->choice[i], err);
         if (status == QS_OK)
-            add_twin(m, w, i);
+            status = add_twin(m, w, i, err);
     }
     return status;
 }

@@ -48,15 +48,6 @@ static bool looks_base64(struct qs_span text)
     return small && capital;
 }
 
-static unsigned base64_tokens(struct qs_span text, struct qs_token *to)
-{
-    unsigned n = 0;
-    for (size_t at = 0; at + 4 <= text.len && n < QS_TOKENS; at += 4)
-        to[n++] = (struct qs_token){.hash = hash_of(QS_TOKEN_BASE64, text.ptr + at, 4), .at = (uint32_t)at, .len = 4,
-                                    .kind = QS_TOKEN_BASE64};
-    return n;
-}
-
 static unsigned base64_value(char c)
 {
     return c >= 'A' && c <= 'Z' ? (unsigned)(c - 'A') : c >= 'a' && c <= 'z' ? (unsigned)(c - 'a') + 26
@@ -79,6 +70,31 @@ bool qs_decode_line(const struct qs_line *line, char to[QS_DECODED], struct qs_l
     decoded->decoded = true;
     decoded->quoted_printable = false;
     return true;
+}
+
+/* What is text when decoded says more as words. */
+static bool encodes_text(struct qs_span text)
+{
+    const struct qs_line line = {.text = text, .kind = QS_LINE_BODY};
+    char plain[QS_DECODED];
+    struct qs_line decoded;
+    if (!qs_decode_line(&line, plain, &decoded))
+        return false;
+    for (size_t i = 0; i < decoded.text.len; i++)
+        if (!is_space(plain[i]) && (plain[i] < ' ' || plain[i] > '~'))
+            return false;
+    return true;
+}
+
+static unsigned base64_tokens(struct qs_span text, struct qs_token *to)
+{
+    unsigned n = 0;
+    if (encodes_text(text))
+        return 0;
+    for (size_t at = 0; at + 4 <= text.len && n < QS_TOKENS; at += 4)
+        to[n++] = (struct qs_token){.hash = hash_of(QS_TOKEN_BASE64, text.ptr + at, 4), .at = (uint32_t)at, .len = 4,
+                                    .kind = QS_TOKEN_BASE64};
+    return n;
 }
 
 static bool coded(const char *p, size_t left)

@@ -8,8 +8,8 @@ postconf -m | grep -qx pcre || { skip rules-mine "postfix-pcre is missing"; exit
 
 if [ -n "${QS_FULL:-}" ]; then
     set -- compromised-account backup-mx-flood dictionary-attack backscatter-victim-loopback joe-job-in open-relay-probe \
-        mixed-100k
-    scales="1 1 1 1 1 1 1" least=12
+        smoke mixed-100k
+    scales="1 1 1 1 1 1 1 1" least=12
 else
     set -- compromised-account open-relay-probe
     scales="0.1 0.2" least=36
