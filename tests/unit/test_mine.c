@@ -85,7 +85,8 @@ static void test_tokens(void **state)
     assert_string_equal(kinds_of("Fri, 20 Nov 2026 05:47:17 +0000", false), "|.sns|sns" "n|n|n" "s.n");
     assert_string_equal(kinds_of("ratio 3:4", false), "wsn.n");
     assert_string_equal(kinds_of("a          b\x01", false), "w|w|");
-    assert_string_equal(kinds_of("PGh0bWw+PGJvZHk+PHA+RGVhciBmcmllbmQs", false), "bbbbbbbbb");
+    assert_string_equal(kinds_of("iVBORw0KGgoAAAANSUhEUgAAALYAAABbCAAA", false), "bbbbbbbbb");
+    assert_string_equal(kinds_of("PGh0bWw+PGJvZHk+PHA+RGVhciBmcmllbmQs", false), "");   /* text: see qs_decode_line */
     assert_string_equal(kinds_of("abcdefghijklmnopqrstuvwx", false), "w");       /* no capitals: a word */
     assert_string_equal(kinds_of("gr\xc3\xbc\xc3\x9f" "e", false), "whw");
 }
@@ -414,6 +415,47 @@ static void test_base64_storm(void **state)
     done(view);
 }
 
+/* A small storm shows its text plainly at first and in base64 later, or the other way about. */
+static void test_other_encoding(void **state)
+{
+    static const char *const offers[] = {"Discreet chronographs delivered overnight", "Genuine replica watches half price"};
+    (void)state;
+    for (unsigned plain_first = 0; plain_first < 2; plain_first++) {
+        struct qs_view *view = queue_view();
+        put_real();
+        for (uint32_t i = 0; i < STORM; i++) {
+            const char *offer = offers[i % 2];
+            char *line = base64_of(view, qs_span_of(offer));
+            contents[i] = talloc_asprintf(root, "From: s%u@spam%u.example\nSubject: %u\n\n%s\n", i * 3, i * 7, i,
+                                          (i < STORM / 10) == (plain_first == 1) ? offer : line);
+        }
+        const struct qs_mined *mined = mine(view, 10);
+        assert_int_equal(mined->group[0].train, STORM / 10);
+        assert_int_equal(mined->group[0].later_caught, mined->group[0].later);
+        for (size_t i = 0; i < mined->rule_count; i++)
+            assert_true(mined->rule[i].train + mined->rule[i].later > 0);
+        assert_int_equal(mined->group[0].first_rule + mined->group[0].rules, mined->rule_count);
+        done(view);
+    }
+}
+
+/* Few real messages teach little; what HTML and MIME are made of is no rule all the same. */
+static void test_markup(void **state)
+{
+    struct qs_view *view = queue_view();
+    (void)state;
+    put_real();
+    for (uint32_t i = 0; i < STORM; i++)
+        contents[i] = talloc_asprintf(root, "Content-Type: multipart/alternative; boundary=\"----=_NextPart_000_%04X_01D6%04X\"\n"
+            "\n------=_NextPart_000_%04X_01D6%04X\nContent-Type: text/html\nContent-Disposition: attachment; filename=\"a%u.txt\"\n\n"
+            "<div style=\"font-size:1px;color:#ffffff\">%u</div>\n"
+            "For further assistance, please send mail to postmaster.\n", i * 37, i * 53, i * 37, i * 53, i, i * 79);
+    const struct qs_mined *mined = mine(view, 30);
+    for (size_t i = 0; i < mined->rule_count; i++)
+        fail_msg("a rule: %s", mined->rule[i].pattern);
+    done(view);
+}
+
 /* What a storm shares with even one real message is no rule; a storm that shares nothing has none; nor has one too small. */
 static void test_nothing(void **state)
 {
@@ -451,6 +493,7 @@ int main(void)
         cmocka_unit_test(test_lines), cmocka_unit_test(test_lines_hostile), cmocka_unit_test(test_tokens),
         cmocka_unit_test(test_quoting), cmocka_unit_test(test_ranges), cmocka_unit_test(test_storm),
         cmocka_unit_test(test_hostile_storm), cmocka_unit_test(test_base64), cmocka_unit_test(test_base64_storm),
+        cmocka_unit_test(test_other_encoding), cmocka_unit_test(test_markup),
         cmocka_unit_test(test_nothing), cmocka_unit_test(test_words),
     };
     return cmocka_run_group_tests(tests, root_setup, root_teardown);
