@@ -6,7 +6,8 @@
  * candidates, places that vary become bounded character classes. A candidate that stands in any real message is dropped,
  * as is one that says too little (estimated bits, by how many real messages have each of its words), one with a date, a
  * domain that we serve or the address of a recipient. A greedy cover picks few that catch most, most messages by more than
- * one. Each is then run by PCRE2 over every line of all real mail, and over the group's later messages.
+ * one. Each is then run by PCRE2 over every line of all real mail, and over the group's later messages. A small group gets
+ * more, and its texts both plain and in base64; a text in an encoding that the later messages never have is dropped.
  *
  * Read-only. Memory and time are bounded by the caps below, whatever the size of the queue. */
 #ifndef QSURGEON_MINE_H
