@@ -23,7 +23,7 @@ enum qs_mine_caps {
     QS_MINE_GOOD = 50000,           /* real messages of the queue, spread over it, and as many from directories */
     QS_MINE_GOOD_CONTENT = 4 * 1024 * 1024, /* bytes of each message that is measured */
     QS_MINE_RULES = 20,             /* rules of a group, unless said otherwise */
-    QS_MINE_LEAST = 4,              /* messages that a group must have for training */
+    QS_MINE_LEAST = 3,              /* messages that a group must have for training */
 };
 
 struct qs_mine_how {
