@@ -83,7 +83,7 @@ static enum qs_status operate(struct qs_call *call, enum qs_action action, struc
     if (o->commit && plan->pace)
         return qs_drip(call, session, plan, err);
     if (o->commit && o->sticky)
-        return qs_sticky(call, session, plan, err);
+        return qs_sticky(call, session, plan, !guard.unsure_named, err);
     if (o->commit)
         return qs_operating_commit(call, plan, err);
     if (o->sticky && !o->json)
@@ -115,8 +115,8 @@ static enum qs_status run_archive(struct qs_call *call, struct qs_error *err)
 const struct qs_command qs_cmd_hold = {
     .name = "hold", .summary = "park messages: the hold queue of Postfix, the quarantine of sendmail", .arguments = "",
     .selects = true, .options = COMMON | QS_OPTION(QS_OPT_REASON) | QS_OPTION(QS_OPT_STICKY),
-    .description = "--sticky goes on for that time: what arrives, resembles what was taken, fits the selection and is not legit\n"
-                   "is taken as well, a run each few seconds. SIGINT ends it.\n",
+    .description = "--sticky goes on for that time: what arrives, resembles what was taken, fits the selection, and is neither\n"
+                   "legit nor, unless that was named, unsure, is taken as well, a run each few seconds. SIGINT ends it.\n",
     .run = run_hold,
 };
 const struct qs_command qs_cmd_release = {

@@ -223,7 +223,8 @@ static enum qs_status run_forget(struct qs_call *call, struct qs_error *err)
             status = tell_forgotten(call, runs[i].name, &found, err);
         kept += status == QS_OK && found.kept;
     }
-    call->left_out |= (kept && o->argument_count) || qs_operating_stopped();    /* what is only old may be kept, and that is no failure */
+    /* what is only old may be kept, and that is no failure */
+    call->left_out |= (kept && o->argument_count) || qs_operating_stopped();
     if (status == QS_OK && !o->commit && !o->json && kept < count)
         fprintf(call->out, "To do it: %s --commit\n", o->line);
     return status;

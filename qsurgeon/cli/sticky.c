@@ -254,9 +254,10 @@ enum qs_status qs_sticky_go_on(struct qs_sticky *s, struct qs_error *err)
     return status;
 }
 
-enum qs_status qs_sticky(struct qs_call *call, struct qs_session *session, const struct qs_plan *plan, struct qs_error *err)
+enum qs_status qs_sticky(struct qs_call *call, struct qs_session *session, const struct qs_plan *plan, bool certain,
+                         struct qs_error *err)
 {
     struct qs_sticky *s = NULL;
-    enum qs_status status = qs_sticky_begin(call, session, plan, false, &s, err);
+    enum qs_status status = qs_sticky_begin(call, session, plan, certain, &s, err);
     return status == QS_OK ? qs_sticky_go_on(s, err) : status;
 }

@@ -10,13 +10,13 @@
  *   - resembles (qs_alike) the leader of a text cluster that the plan has messages of, or a message of it without a cluster;
  *     or is, by the judgement of what is known by then, in one group with what was taken;
  *   - passes the selection: all of it but --id, --cluster, --cause, for which the resemblance stands, and
- *   - has no verdict of its own that is against it: legit without --include-legit; guilty, but not by a --verdict named.
+ *   - has no verdict of its own, at that moment, that is against it: legit without --include-legit; unsure, when only what is
+ *     `certain` is meant; guilty, but not by a --verdict named.
  * --max is for all runs together. What the MTA works on is tried again. */
-enum qs_status qs_sticky(struct qs_call *call, struct qs_session *session, const struct qs_plan *plan,
+enum qs_status qs_sticky(struct qs_call *call, struct qs_session *session, const struct qs_plan *plan, bool certain,
                          struct qs_error *err) QS_MUST_CHECK;
 
-/* The same in its parts: the plan; one look at what has come since; and looking again until the time is over.
- * `certain`: new arrivals that are judged unsure are left alone. */
+/* The same in its parts: the plan; one look at what has come since; and looking again until the time is over. */
 struct qs_sticky;
 enum qs_status qs_sticky_begin(struct qs_call *call, struct qs_session *session, const struct qs_plan *plan, bool certain,
                                struct qs_sticky **out, struct qs_error *err) QS_MUST_CHECK;

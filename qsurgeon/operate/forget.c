@@ -69,7 +69,8 @@ static void examine_directory(const struct run *run, struct qs_forgotten *found)
 /* The archive from which the run has brought messages back, where it outlives the run; NULL: none. */
 static const char *brought_from(const struct run *run)
 {
-    const char *archive = run->plan->action == QS_ACT_RESTORE ? run->plan->archive : run->past->undone ? run->past->archive : NULL;
+    const char *archive = run->plan->action == QS_ACT_RESTORE ? run->plan->archive
+                        : run->past->undone ? run->past->archive : NULL;
     bool own = archive && strncmp(archive, run->dir, strlen(run->dir)) == 0 && archive[strlen(run->dir)] == '/';
     return archive && !own && access(archive, F_OK) == 0 ? archive : NULL;
 }
