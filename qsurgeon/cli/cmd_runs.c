@@ -94,7 +94,7 @@ static enum qs_status settle_run(struct qs_call *call, settle how_to, bool unfin
     if (status != QS_OK)
         return status;
     enum qs_status done = how_to(call->memory, run.name, instance, queue, &how, &result, err);
-    if (result)
+    if (result && result->run[0])
         status = qs_operating_report(call, result, verb, done == QS_OK ? err : NULL);
     if (result && result->stopped && done == QS_OK && !call->options->json)
         fprintf(call->out, "To finish it: %s resume %s\n", call->options->program, run.name);

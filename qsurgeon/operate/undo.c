@@ -169,6 +169,8 @@ enum qs_status qs_resume(TALLOC_CTX *parent, const char *name, const struct qs_i
             status = qs_journal_sync(run->journal, err);
         if (status == QS_OK)
             status = qs_run_go_on(run, err);
+        if (!run->journal)
+            run->result->run[0] = '\0';     /* nothing was begun */
         status = qs_run_hand_over(parent, run, status, result);
     }
     talloc_free(scratch);
@@ -432,6 +434,8 @@ enum qs_status qs_undo(TALLOC_CTX *parent, const char *name, const struct qs_ins
             status = qs_journal_open(run, run->dir, &run->journal, err);
         if (status == QS_OK)
             status = undo(run, err);
+        if (!run->journal)
+            run->result->run[0] = '\0';     /* nothing was begun */
         status = qs_run_hand_over(parent, run, status, result);
     }
     talloc_free(scratch);

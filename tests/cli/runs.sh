@@ -27,6 +27,15 @@ has "the path of an archive is from the root" "$out" "\"$state/$purge/archive.ta
 expect 0 "a hold on another queue" --queue "$work/other" --state "$state" hold --all --queue deferred --include-legit --commit
 held=$(where "$work/other")
 expect 64 "nothing to resume" --queue "$queue" --state "$state" resume
+exec 9> "$queue/.qsurgeon/lock"
+flock 9
+for command in undo "hold --verdict backscatter --commit" "forget --older 0s --commit"; do
+    # shellcheck disable=SC2086
+    expect 75 "another qsurgeon operates: $command" --queue "$queue" --state "$state" $command
+    same "and nothing is reported: $command" "$out" ""
+    has "but that: $command" "$err" "another qsurgeon is operating"
+done
+exec 9>&-
 expect 0 "undo is for the queue that is named" --queue "$queue" --state "$state" undo
 has "undo names the run" "$out" "$purge"
 # under new queue IDs, for they came from the archive
