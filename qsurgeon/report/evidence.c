@@ -23,12 +23,29 @@ void qs_print_evidence(FILE *out, const struct qs_evidence *list, size_t count, 
             qs_threshold_guilty(), qs_threshold_legit());
 }
 
-void qs_evidence_words(char *to, size_t size, const struct qs_evidence *list, size_t count, size_t most)
+/* What speaks against a verdict is no reason for it. */
+static bool speaks_for(enum qs_verdict verdict, double weight)
 {
-    size_t len = 0;
+    switch (verdict) {
+    case QS_STORM:
+    case QS_BACKSCATTER:
+        return weight > 0;
+    case QS_LEGIT:
+        return weight < 0;
+    case QS_UNSURE:
+        return true;
+    }
+    return true;
+}
+
+void qs_evidence_words(char *to, size_t size, enum qs_verdict verdict, const struct qs_evidence *list, size_t count, size_t most)
+{
+    size_t len = 0, shown = 0;
     to[0] = '\0';
-    for (size_t i = 0; i < count && i < most && len < size; i++) {
-        int n = snprintf(to + len, size - len, "%s%s", i ? ", " : "", list[i].name);
+    for (size_t i = 0; i < count && shown < most && len < size; i++) {
+        if (!speaks_for(verdict, list[i].weight))
+            continue;
+        int n = snprintf(to + len, size - len, "%s%s", shown++ ? ", " : "", list[i].name);
         len += n < 0 ? size : (size_t)n;
     }
 }

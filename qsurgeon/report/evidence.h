@@ -8,8 +8,8 @@
 
 /* The reasons with their weights, the sum, and the scores from which a verdict follows. */
 void qs_print_evidence(FILE *out, const struct qs_evidence *list, size_t count, const struct qs_style *style);
-/* The names of the heaviest `most` of them on one line. */
-void qs_evidence_words(char *to, size_t size, const struct qs_evidence *list, size_t count, size_t most);
+/* The names of the heaviest `most` of those that speak for the verdict, on one line. */
+void qs_evidence_words(char *to, size_t size, enum qs_verdict verdict, const struct qs_evidence *list, size_t count, size_t most);
 void qs_json_evidence(struct qs_json *json, const struct qs_evidence *list, size_t count);
 
 /* "12k senders, 20 clients, 3 recipients". */

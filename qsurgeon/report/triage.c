@@ -120,11 +120,11 @@ struct cluster_rows {
     char (*words)[QS_CELL];         /* evidence of each row */
 };
 
-/* ", 12 bypass" */
+/* ", 12 marked bypass" */
 static void mark_words(char to[40], uint32_t n, enum qs_mark mark)
 {
     char number[32];
-    snprintf(to, 40, ", %.20s %.12s", qs_number(number, n), qs_mark_name(mark));
+    snprintf(to, 40, ", %.12s marked %.12s", qs_number(number, n), qs_mark_name(mark));
 }
 
 static void fill_cluster(void *data, size_t row, struct qs_cells *cells)
@@ -183,7 +183,8 @@ static enum qs_status print_clusters(FILE *out, const struct qs_view *view, cons
         size_t pieces = 0;
         status = qs_explain_group(words, view->judgement, s->group[i].group, &list, &pieces, err);
         if (status == QS_OK)
-            qs_evidence_words(words[i], QS_CELL, list, pieces, WORDS);
+            qs_evidence_words(words[i], QS_CELL, (enum qs_verdict)view->judgement->group[s->group[i].group].verdict, list, pieces,
+                              WORDS);
     }
     if (status == QS_OK && count)
         qs_table_print(out, style, headings, sizeof headings / sizeof headings[0], count, fill_cluster,

@@ -446,6 +446,18 @@ static void a_cluster_says_what_to_type(void **state)
     assert_has(end(&c), talloc_asprintf(root, "\n  qsurgeon hold --cluster %s --verdict storm  # what it would do\n", name));
 }
 
+static void reasons_speak_for_the_verdict(void **state)
+{
+    (void)state;
+    struct qs_view *view = JUDGED(QS_LEGIT, QS_LEGIT);
+    struct qs_style wide = plain;
+    wide.columns = 300;
+    view->judgement->group[0].verdict = QS_LEGIT;
+    assert_has(report(qs_report_triage_text, view, NULL, &wide), "most-mail-is-wanted");
+    view->judgement->group[0].verdict = QS_STORM;
+    assert_lacks(report(qs_report_triage_text, view, NULL, &wide), "most-mail-is-wanted");
+}
+
 static void long_fields_fit(void **state)
 {
     (void)state;
@@ -673,6 +685,7 @@ int main(void)
         cmocka_unit_test_teardown(raw_text_keeps_lines_only, free_all),
         cmocka_unit_test_teardown(long_text_is_escaped_across_pieces, free_all),
         cmocka_unit_test_teardown(shows_all_of_a_message, free_all),
+        cmocka_unit_test_teardown(reasons_speak_for_the_verdict, free_all),
         cmocka_unit_test_teardown(long_fields_fit, free_all),
         cmocka_unit_test_teardown(a_cluster_says_what_to_type, free_all),
         cmocka_unit_test_teardown(an_empty_list_says_so, free_all),
