@@ -91,7 +91,7 @@ static void print_bar(FILE *out, uint64_t part, uint64_t whole, unsigned width, 
 
 static void print_totals(FILE *out, const struct qs_summary *s, const struct qs_style *style)
 {
-    enum { BEFORE_BAR = 41, HELD = 9, BAR_LEAST = 8, BAR_MOST = 60 };
+    enum { BEFORE_BAR = 41, HELD = 11, BAR_LEAST = 8, BAR_MOST = 60 };
     unsigned taken = s->all.held ? BEFORE_BAR + HELD : BEFORE_BAR;
     unsigned width = style->columns > taken + BAR_LEAST ? style->columns - taken : BAR_LEAST;
     width = width < BAR_MOST ? width : BAR_MOST;
@@ -106,7 +106,7 @@ static void print_totals(FILE *out, const struct qs_summary *s, const struct qs_
         fprintf(out, "%-11s %12s %5s %6s", qs_verdict_name(shown[i]), qs_number(count, sum->messages),
                 qs_share(share, sum->messages, s->all.messages), qs_text_bytes(bytes, sum->bytes));
         if (sum->messages)
-            fprintf(out, s->all.held ? "  %-9s" : "  %s", held);
+            fprintf(out, s->all.held ? "  %-11s" : "  %s", held);
         print_bar(out, sum->messages, s->all.messages, width, style);
         qs_ink_off(out, style, ink);
         fputc('\n', out);

@@ -209,6 +209,7 @@ static void what_is_held_can_be_let_go(void **state)
     view->scan->messages[0].flags = QS_ENV_HELD;
     char *text = report(qs_report_triage_text, view, NULL, &plain);
     assert_has(text, "All storm and backscatter is on hold already.");
+    assert_has(text, "100% held  ");            /* and then the bar */
     assert_has(text, "\n  qsurgeon release --verdict storm --commit  # let it go again\n");
 }
 
