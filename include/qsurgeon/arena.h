@@ -14,6 +14,8 @@ struct qs_arena;
 struct qs_arena *qs_arena_new(TALLOC_CTX *parent);
 /* size bytes, aligned to 8, zeroed; NULL when memory is out. Larger requests than a chunk get a chunk of their own. */
 void *qs_arena_alloc(struct qs_arena *arena, size_t size);
+/* The same, aligned to 4: for records of 32-bit numbers. */
+void *qs_arena_alloc_words(struct qs_arena *arena, size_t size);
 /* A NUL-terminated copy. */
 char *qs_arena_strdup(struct qs_arena *arena, struct qs_span text);
 /* Bytes taken from the system. */

@@ -40,12 +40,22 @@ static char *take(struct qs_arena *arena, size_t size, size_t align)
     return taken;
 }
 
-void *qs_arena_alloc(struct qs_arena *arena, size_t size)
+static void *take_zeroed(struct qs_arena *arena, size_t size, size_t align)
 {
-    char *taken = take(arena, size > 0 ? size : 1, 8);
+    char *taken = take(arena, size > 0 ? size : 1, align);
     if (taken != NULL)
         memset(taken, 0, size);
     return taken;
+}
+
+void *qs_arena_alloc(struct qs_arena *arena, size_t size)
+{
+    return take_zeroed(arena, size, 8);
+}
+
+void *qs_arena_alloc_words(struct qs_arena *arena, size_t size)
+{
+    return take_zeroed(arena, size, 4);
 }
 
 char *qs_arena_strdup(struct qs_arena *arena, struct qs_span text)

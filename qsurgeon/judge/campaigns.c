@@ -19,7 +19,7 @@ enum {
     PROTOTYPES = 16,                /* members that stand for a part */
     SCREEN = 4,                     /* of those that are compared first */
     HOSTS = 8,                      /* link hosts kept of a part */
-    PARTS_MAX = 4096,
+    PARTS_MAX = 4096, NO_PART = UINT16_MAX,
     CLIENT_PARTS = 16,              /* parts counted for one client */
     SHARED_LEAST = 3, SHARED_PART = 50,     /* clients that two parts of one wave share: so many, and 1 in so many */
 };
@@ -34,13 +34,13 @@ static const float screened = 3.0f;         /* of all the screening prototypes; 
 static const float of_inner = 0.15f;        /* of the likeness within a part that others must reach, too */
 static const float surely = 0.6f;           /* of it that makes further search needless */
 
-struct point {
+struct point {                      /* small: there is one for nearly every message */
     uint64_t key;                   /* digest of content: the order */
     uint32_t message;
-    uint32_t part;
-    bool tried;                     /* was in a sample */
-    bool inside;                    /* of our own users and hosts; these and strangers make no campaign together */
-    bool dubious;                   /* from where ordinary mail does not come from */
+    uint16_t part;                  /* or NO_PART */
+    bool tried : 1;                 /* was in a sample */
+    bool inside : 1;                /* of our own users and hosts; these and strangers make no campaign together */
+    bool dubious : 1;               /* from where ordinary mail does not come from */
 };
 
 struct member {                     /* what is compared of a message, close together */
@@ -124,7 +124,7 @@ static bool make_points(struct finder *f, TALLOC_CTX *scratch)
         if (!qs_in_campaigns(f->scan, f->fact, i))
             continue;
         f->point[f->count++] = (struct point){      /* not a digest of the text: of equal ones a share is to be sampled */
-            .key = qs_mix64(f->scan->messages[i].digest), .message = i, .part = QS_NONE,
+            .key = qs_mix64(f->scan->messages[i].digest), .message = i, .part = NO_PART,
             .inside = qs_is_inside(f->fact[i].bits), .dubious = qs_is_dubious(f->fact[i].bits),
         };
     }
@@ -172,12 +172,12 @@ static uint32_t take_sample(const struct finder *f, struct point **out, uint32_t
     uint32_t used = 0;
     *left = 0;
     for (uint32_t i = 0; i < f->count; i++)
-        *left += f->point[i].part == QS_NONE && !f->point[i].tried;
+        *left += f->point[i].part == NO_PART && !f->point[i].tried;
     uint64_t bound = UINT64_MAX;
     if (*left > SAMPLE + SAMPLE / 10)   /* keys are spread evenly: a tenth more than wanted, then the smallest of those */
         bound = UINT64_MAX / *left * (SAMPLE + SAMPLE / 10);
     for (uint32_t i = 0; i < f->count && used < room; i++)
-        if (f->point[i].part == QS_NONE && !f->point[i].tried && f->point[i].key <= bound)
+        if (f->point[i].part == NO_PART && !f->point[i].tried && f->point[i].key <= bound)
             out[used++] = &f->point[i];
     qsort(out, used, sizeof *out, by_key);
     used = used < SAMPLE ? used : SAMPLE;
@@ -250,7 +250,7 @@ static bool found_parts(struct finder *f, TALLOC_CTX *scratch, struct qs_linkage
             if (!new_part(f, scratch))
                 return false;
         }
-        sample[i]->part = made[g];
+        sample[i]->part = (uint16_t)made[g];
         add_prototype(&f->part[made[g]], &text[i]);
         if (cluster != QS_NO_CLUSTER && f->hint[cluster] == QS_NONE)
             f->hint[cluster] = made[g];
@@ -304,7 +304,7 @@ static void take_in(const struct finder *f, struct point *p, uint32_t first)
     if (hint != QS_NONE && hint >= first) {
         float likeness = likeness_to(&f->part[hint], &m);
         if (likeness >= fmaxf(alike, surely * f->part[hint].inner)) {
-            p->part = hint;
+            p->part = (uint16_t)hint;
             return;
         }
     }
@@ -312,7 +312,7 @@ static void take_in(const struct finder *f, struct point *p, uint32_t first)
         float likeness = likeness_to(&f->part[k], &m);
         if (likeness > best && likeness >= fmaxf(alike, of_inner * f->part[k].inner)) {
             best = likeness;
-            p->part = k;
+            p->part = (uint16_t)k;
         }
     }
 }
@@ -328,7 +328,7 @@ static void take_some_in(void *data, unsigned thread, uint32_t begin, uint32_t e
     const struct newcomers *n = data;
     (void)thread;
     for (uint32_t i = begin; i < end; i++)
-        if (n->point[i].part == QS_NONE)
+        if (n->point[i].part == NO_PART)
             take_in(n->finder, &n->point[i], n->first);
 }
 
@@ -417,7 +417,7 @@ static bool list_uses(const struct finder *f, TALLOC_CTX *scratch, struct sharin
     uint32_t size = 0;
     for (uint32_t i = 0; i < f->count; i++) {
         const struct point *p = &f->point[i];
-        uint32_t who = p->part == QS_NONE ? 0 : qs_sender_of(f->scan, f->fact, p->message);
+        uint32_t who = p->part == NO_PART ? 0 : qs_sender_of(f->scan, f->fact, p->message);
         uint64_t use = (uint64_t)who << 32 | p->part;
         uint32_t *seen = who ? qs_table_at(s->known, use, 0) : NULL;
         if (who && !seen)
@@ -500,7 +500,7 @@ static bool finish(struct finder *f, struct qs_campaigns *out, TALLOC_CTX *scrat
     for (uint32_t i = 0; i < f->scan->count; i++)
         out->of[i] = QS_NONE;
     for (uint32_t i = 0; i < f->count; i++)
-        if (f->point[i].part != QS_NONE)
+        if (f->point[i].part != NO_PART)
             out->of[f->point[i].message] = number[f->point[i].part];
     return true;
 }

@@ -97,7 +97,7 @@ static bool count_top(struct qs_census *c, enum kind kind, uint64_t value, uint3
 static void count_bits(const struct qs_message *m, const struct qs_fact *f, struct qs_crowd *out)
 {
     uint32_t b = f->bits, t = m->traits;
-    out->nulls += (b & QS_F_NULL) != 0;
+    out->nulls += !m->sender;
     out->own_sender += (b & QS_F_OWN_SENDER) != 0;
     out->to_others += (b & QS_F_TO_OTHERS) != 0;
     out->brief += m->print.shingles < QS_TEXT_ENOUGH;
@@ -125,7 +125,7 @@ static void count_bits(const struct qs_message *m, const struct qs_fact *f, stru
         out->local += (b & QS_F_LOCAL) != 0;
     } else {
         out->outside++;
-        out->shared += f->shared;
+        out->shared += (b & QS_F_SHARED) != 0;
         out->vouched += (b & QS_F_VOUCHED) != 0;
         out->steady += (b & QS_F_STEADY) != 0;
         out->no_name += (b & QS_F_NO_NAME) != 0;

@@ -347,9 +347,7 @@ static void fill(const struct qs_known *known, const struct qs_scan *scan, const
 {
     struct qs_span sender = qs_sym_span(scan->strings, m->sender), domain = qs_domain_of(sender);
     *f = (struct qs_fact){0};
-    if (!sender.len)
-        f->bits |= QS_F_NULL;
-    else
+    if (sender.len)
         f->sender_org = domain.len ? qs_host_hash(domain) : digest_of(sender, 4);
     if (domain.len && qs_is_own_domain(known, domain))
         f->bits |= QS_F_OWN_SENDER;
@@ -403,11 +401,11 @@ static bool vouch_sources(const struct qs_scan *scan, struct qs_fact *fact)
 static bool find_steady(const struct qs_scan *scan, struct qs_fact *fact)
 {
     enum { SEVERAL = 3 };
-    const uint32_t no = QS_F_NULL | QS_F_INSIDE | QS_F_OWN_SENDER;
+    const uint32_t no = QS_F_INSIDE | QS_F_OWN_SENDER;
     struct qs_table *source = qs_table_new(NULL, 1024), *count = qs_table_new(NULL, 1024);
     bool ok = source && count;
     for (uint32_t i = 0; ok && i < scan->count; i++) {
-        if (fact[i].bits & no)
+        if (fact[i].bits & no || !scan->messages[i].sender)
             continue;
         uint32_t *from = qs_table_at(source, fact[i].sender_org, fact[i].source);
         uint32_t *n = qs_table_at(count, fact[i].sender_org, 0);
@@ -418,7 +416,7 @@ static bool find_steady(const struct qs_scan *scan, struct qs_fact *fact)
             ++*n;
     }
     for (uint32_t i = 0; ok && i < scan->count; i++)
-        if (!(fact[i].bits & no) && qs_table_get(count, fact[i].sender_org, 0) >= SEVERAL &&
+        if (!(fact[i].bits & no) && scan->messages[i].sender && qs_table_get(count, fact[i].sender_org, 0) >= SEVERAL &&
             qs_table_get(source, fact[i].sender_org, 0) == fact[i].source)
             fact[i].bits |= QS_F_STEADY;
     talloc_free(source);
@@ -438,19 +436,22 @@ static bool has_recipient(const struct qs_message *m, qs_sym address)
  * vouched for, or two messages of a stranger would vouch for each other. */
 static bool vouch_threads(const struct qs_scan *scan, struct qs_fact *fact)
 {
-    struct qs_table *ids = qs_table_new(NULL, scan->count);
+    enum { WANTED = QS_NONE - 1 };
+    struct qs_table *ids = qs_table_new(NULL, 1024);        /* those that are replied to: few, so that it stays in the cache */
     const uint32_t sound = QS_F_INSIDE | QS_F_MATCH | QS_F_SAME_SOURCE;
     bool ok = ids != NULL;
+    for (uint32_t i = 0; ok && i < scan->count; i++)
+        ok = !scan->messages[i].in_reply_to || qs_table_at(ids, scan->messages[i].in_reply_to, WANTED);
     for (uint32_t i = 0; ok && i < scan->count; i++) {
-        uint32_t *at = scan->messages[i].message_id ? qs_table_at(ids, scan->messages[i].message_id, i) : NULL;
-        ok = at || !scan->messages[i].message_id;
-        if (at && *at != i)     /* twice in the queue: neither is anybody's half */
-            *at = QS_NONE;
+        uint64_t id = scan->messages[i].message_id;
+        uint32_t at = id ? qs_table_get(ids, id, QS_NONE) : QS_NONE;
+        if (at != QS_NONE)      /* twice in the queue: neither is anybody's half */
+            *qs_table_at(ids, id, WANTED) = at == WANTED ? i : QS_NONE;
     }
     for (uint32_t i = 0; ok && i < scan->count; i++) {
         const struct qs_message *m = &scan->messages[i];
         uint32_t at = m->in_reply_to ? qs_table_get(ids, m->in_reply_to, QS_NONE) : QS_NONE;
-        if (at == QS_NONE || at == i || !m->sender)
+        if (at == QS_NONE || at == WANTED || at == i || !m->sender)
             continue;
         const struct qs_message *o = &scan->messages[at];
         if (!o->sender || o->sender == m->sender || !has_recipient(m, o->sender) || !has_recipient(o, m->sender))

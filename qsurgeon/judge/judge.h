@@ -52,7 +52,7 @@ bool qs_name_is_generic(struct qs_span name, const struct qs_network *address);
 
 enum qs_fact_bit {
     QS_F_NOTICE = 1u << 0,          /* a bounce, auto-reply, challenge or virus notice */
-    QS_F_NULL = 1u << 1,            /* null sender */
+    QS_F_SHARED = 1u << 1,          /* came from a server that many unrelated people use: servers.c */
     QS_F_OWN_CLIENT = 1u << 2,      /* came from this host or its networks */
     QS_F_LOCAL = 1u << 3,           /* submitted by a local program */
     QS_F_AUTH = 1u << 4,            /* authenticated */
@@ -95,7 +95,6 @@ struct qs_fact {
     uint32_t origin;                /* digest of the user, the uid and script, or the inside client; 0: from outside.
                                        Of a notice: the client of what it returns, a symbol; 0: unknown or ours */
     uint32_t bits;                  /* enum qs_fact_bit */
-    bool shared;                    /* came from a server that many unrelated people use: servers.c */
 };
 
 struct qs_fact *qs_make_facts(TALLOC_CTX *parent, const struct qs_scan *scan, struct qs_known *known);
@@ -188,7 +187,7 @@ struct qs_notices *qs_join_notices(TALLOC_CTX *parent, const struct qs_scan *sca
 
 /* --- servers.c: servers that many people use ------------------------------------------------------------------------ */
 
-/* Sets qs_fact.shared. False: out of memory. */
+/* Sets QS_F_SHARED. False: out of memory. */
 bool qs_find_shared(const struct qs_scan *scan, const struct qs_campaigns *campaigns, struct qs_fact *fact);
 
 /* --- crowd.c: what some messages show together ----------------------------------------------------------------------- */

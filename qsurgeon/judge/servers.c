@@ -12,7 +12,7 @@ struct server {
 
 static bool has_server(const struct qs_message *m, const struct qs_fact *f)
 {
-    return !(f->bits & (QS_F_NOTICE | QS_F_INSIDE | QS_F_NULL | QS_F_NO_NAME | QS_F_GENERIC)) && m->client_name;
+    return !(f->bits & (QS_F_NOTICE | QS_F_INSIDE | QS_F_NO_NAME | QS_F_GENERIC)) && m->sender && m->client_name;
 }
 
 bool qs_find_shared(const struct qs_scan *scan, const struct qs_campaigns *campaigns, struct qs_fact *fact)
@@ -49,7 +49,8 @@ bool qs_find_shared(const struct qs_scan *scan, const struct qs_campaigns *campa
         if (!has_server(&scan->messages[i], &fact[i]))
             continue;
         const struct server *s = &server[qs_table_get(index, fact[i].source, 0)];
-        fact[i].shared = s->people >= PEOPLE && s->letters >= LETTERS && s->letters * 2 >= s->all;
+        if (s->people >= PEOPLE && s->letters >= LETTERS && s->letters * 2 >= s->all)
+            fact[i].bits |= QS_F_SHARED;
     }
     talloc_free(index);
     talloc_free(pairs);

@@ -537,7 +537,11 @@ static bool describe_group(struct qs_judgement *j, uint32_t g)
 static bool make_groups(struct qs_judgement *j)
 {
     uint32_t *start, n = j->work->work.scan->count;
-    if (!number_groups(j) || !qs_sort_by(j, j->group_of, n, j->group_count, &start, &j->member))
+    if (!number_groups(j))
+        return false;
+    TALLOC_FREE(j->work->work.account);         /* the groups have taken them up; that is 8 bytes a message */
+    TALLOC_FREE(j->work->work.notices->wave);
+    if (!qs_sort_by(j, j->group_of, n, j->group_count, &start, &j->member))
         return false;
     for (uint32_t g = 0; g < j->group_count; g++) {
         j->group[g].first = start[g];
@@ -645,8 +649,8 @@ static bool judge_all(struct qs_judgement *j, const struct qs_site *site)
         return false;
     qs_adopt_stragglers(w->campaigns, w->scan, w->fact, w->bad);
     return judge_accounts(w) && (w->notices = qs_join_notices(p, w->scan, w->fact, w->campaigns, w->bad)) &&
-           (j->of = talloc_zero_array(j, struct qs_finding, n)) && (j->group_of = talloc_array(j, uint32_t, n)) &&
-           make_groups(j) && renew_census(p) && judge_messages(j);
+           (j->group_of = talloc_array(j, uint32_t, n)) && make_groups(j) && renew_census(p) &&
+           (j->of = talloc_zero_array(j, struct qs_finding, n)) && judge_messages(j);
 }
 
 enum qs_status qs_judge(TALLOC_CTX *parent, const struct qs_scan *scan, const struct qs_clusters *clusters,

@@ -792,6 +792,7 @@ static enum qs_status describe(struct qs_clusters *out, const struct qs_scan *sc
 static void finish(struct qs_clusters *out, const struct qs_scan *scan)
 {
     qsort(out->item, out->count, sizeof *out->item, by_size);
+    memset(out->of, 0xff, scan->count * sizeof *out->of);
     for (uint32_t c = 0; c < out->count; c++)
         for (uint32_t k = 0; k < out->item[c].count; k++)
             out->of[out->member[out->item[c].first + k]] = c;
@@ -815,16 +816,14 @@ enum qs_status qs_cluster(TALLOC_CTX *parent, const struct qs_scan *scan, struct
     struct qs_clusters *result = talloc_zero(scratch, struct qs_clusters);
     unsigned threads = scan->options.threads;
     struct tally *tally = talloc_array(scratch, struct tally, qs_thread_count(threads));
-    uint32_t *point_of = talloc_array(scratch, uint32_t, scan->count ? scan->count : 1);
-    uint32_t *rank = NULL, count = 0, centres = 0, merged = 0;
+    uint32_t *rank = NULL, *point_of = NULL, count = 0, centres = 0, merged = 0;
     struct point *points = NULL, *centre = NULL, *joined = NULL;
     struct leaders *leaders = leaders_new(scratch);
-    if (!result || !tally || !point_of || !leaders)
+    if (!result || !tally || !leaders)
         goto done;
-    result->of = talloc_array(result, uint32_t, scan->count ? scan->count : 1);
-    if (!result->of || make_points(scratch, scan, &points, &count, point_of) != QS_OK)
+    result->of = point_of = talloc_array(result, uint32_t, scan->count ? scan->count : 1);   /* of clusters at the end */
+    if (!point_of || make_points(scratch, scan, &points, &count, point_of) != QS_OK)
         goto done;
-    memset(result->of, 0xff, scan->count * sizeof *result->of);
 
     /* points in their order; point_of follows them */
     rank = talloc_array(scratch, uint32_t, count ? count : 1);

@@ -469,7 +469,7 @@ static enum qs_status keep_recipients(struct qs_scan_lens *lens, const struct qs
     struct qs_scan *scan = lens->scan;
     if (!envelope->recipient_count)
         return QS_OK;
-    struct qs_recipient *to = qs_arena_alloc(lens->arena, envelope->recipient_count * sizeof *to);
+    struct qs_recipient *to = qs_arena_alloc_words(lens->arena, envelope->recipient_count * sizeof *to);
     if (!to)
         return QS_NOMEM;
     for (size_t i = 0; i < envelope->recipient_count; i++) {
@@ -740,7 +740,7 @@ struct qs_message *qs_scan_append(struct qs_scan *scan, uint32_t more)
 struct qs_recipient *qs_scan_recipients(struct qs_scan *scan, size_t count)
 {
     return count > SIZE_MAX / sizeof(struct qs_recipient)
-        ? NULL : qs_arena_alloc(scan->work->names, count * sizeof(struct qs_recipient));
+        ? NULL : qs_arena_alloc_words(scan->work->names, count * sizeof(struct qs_recipient));
 }
 
 struct qs_returned *qs_scan_returned(struct qs_scan *scan, unsigned hops)

@@ -5,9 +5,14 @@
 export TSAN_OPTIONS="halt_on_error=1 exitcode=66"
 
 one=$("$program" --mta postfix --queue "$queue" --threads 1 list --json | md5sum)
+# without what tells of this run: the time, and the commands to type next
+untimed() { sed 's/"time":[0-9]*//; s/--threads [0-9]*//g' "$@"; }
+report=$("$program" --mta postfix --queue "$queue" --threads 1 triage --json | untimed | md5sum)
 for threads in 2 4 16; do
     expect 0 "$threads threads" --mta postfix --queue "$queue" --threads $threads list --json
     same "$threads threads read the same as one" "$(md5sum < "$work/out")" "$one"
+    expect 0 "triage by $threads threads" --mta postfix --queue "$queue" --threads $threads triage --json
+    same "$threads threads judge the same as one" "$(untimed "$work/out" | md5sum)" "$report"
 done
 expect 0 "a report by 8 threads" --mta postfix --queue "$queue" --threads 8 triage --explain
 expect 0 "malformed messages by 8 threads" --mta postfix --queue "$cases" --threads 8 triage --problems

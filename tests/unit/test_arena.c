@@ -47,6 +47,10 @@ static void strings(void **state)
     char *odd = qs_arena_strdup(arena, QS_SPAN("a\0b"));
     assert_memory_equal(odd, "a\0b", 4);
     assert_int_equal((uintptr_t)qs_arena_alloc(arena, 8) % 8, 0);
+    char *words = qs_arena_alloc_words(arena, 12);
+    assert_ptr_equal(qs_arena_alloc_words(arena, 4), words + 12);
+    assert_int_equal((uintptr_t)words % 4, 0);
+    assert_int_equal((uintptr_t)qs_arena_alloc(arena, 8) % 8, 0);
     assert_null(qs_arena_strdup(arena, (struct qs_span){"x", SIZE_MAX}));
     talloc_free(arena);
 }
