@@ -7,13 +7,15 @@
 #   --queue DIR --config DIR   use this Postfix queue and its configuration instead; both are only read
 #   --rounds N         rounds of each measurement, in which the programs take turns (default 7)
 #   --many N           messages of the large queue (default 1000000; 0: none)
+#   --memory DIR       copies the large queue and the other to this memory file system to compare them; a million messages
+#                      need 11 GB and 2 million inodes there (mount -t tmpfs -o size=14g,nr_inodes=0 tmpfs DIR)
 #   --no-cold          no run with a cold cache
 #   --smoke            300 messages, two rounds, no bars: shows that all of this works
 set -euo pipefail
 export LC_ALL=C.UTF-8 TZ=UTC PYTHONDONTWRITEBYTECODE=1
 top=$(cd "$(dirname "$0")/../.." && pwd)
 lab=$top/tests/lab
-build='' work='' queue='' config='' rounds=7 many=1000000 cold=yes smoke=no scenario=$lab/dev/mixed-100k.json
+build='' work='' queue='' config='' rounds=7 many=1000000 memory='' cold=yes smoke=no scenario=$lab/dev/mixed-100k.json
 
 usage() { sed -n 's/^#   --/--/p' "$0" >&2; exit 64; }
 while [ $# -gt 0 ]; do
@@ -24,6 +26,7 @@ while [ $# -gt 0 ]; do
         --config) config=${2:?} && shift ;;
         --rounds) rounds=${2:?} && shift ;;
         --many) many=${2:?} && shift ;;
+        --memory) memory=${2:?} && shift ;;
         --no-cold) cold=no ;;
         --smoke) smoke=yes rounds=2 many=900 cold=no scenario=$lab/dev/smoke.json ;;
         *) usage ;;
@@ -94,8 +97,9 @@ make_many() {
     [ "$many" = 0 ] || [ "$(cat "$work/many/complete" 2> /dev/null)" = "$many" ] || make_many
 } >&2
 
-smoke_option=() many_option=()
+smoke_option=() many_option=() memory_option=()
 [ "$smoke" = no ] || smoke_option=(--smoke)
+[ -z "$memory" ] || memory_option=(--memory "$memory")
 [ "$many" = 0 ] || many_option=(--many "$work/many/spool" "$work/many/etc")
-python3 "$top/tests/bench/bench.py" --bin "$build" --queue "$queue" "$config" "${many_option[@]}" \
+python3 "$top/tests/bench/bench.py" --bin "$build" --queue "$queue" "$config" "${many_option[@]}" "${memory_option[@]}" \
     --rounds "$rounds" --cold "$cold" --results "$results" "${smoke_option[@]}"
