@@ -4,7 +4,7 @@
 
 build_packages="ninja-build cmake gcc libc6-dev pkg-config libarchive-dev libxxhash-dev libtalloc-dev libsqlite3-dev
     libpcre2-dev libgmime-3.0-dev libjansson-dev libc-ares-dev libpsl-dev libsodium-dev libmaxminddb-dev libinih-dev"
-test_packages="clang libcmocka-dev postfix postfix-pcre dovecot-sieve spamassassin rspamd perl python3 m4 zstd xz-utils procps nftables unbound iproute2 fail2ban"
+test_packages="clang libcmocka-dev postfix postfix-pcre dovecot-sieve libhtml-parser-perl libnet-dns-perl libnetaddr-ip-perl rspamd perl python3 m4 zstd xz-utils procps nftables unbound iproute2 fail2ban"
 
 # install_packages NAME...: install those that are missing. Postfix neither starts nor gets a configuration of its own:
 # for the time of the installation a policy-rc.d forbids daemons, unless the machine has one already.
