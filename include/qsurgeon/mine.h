@@ -57,7 +57,6 @@ struct qs_mined {
     struct qs_mined_group *group; size_t group_count;
     uint32_t good_queue, good_files;    /* real messages that no rule matches */
     uint32_t good_unread;               /* real messages that could not be read */
-    uint32_t storm_returned;        /* notices judged legit that bring the storm's text back: no rule was tested on them */
     uint32_t dropped;                   /* candidates that the last test against real mail dropped */
 };
 

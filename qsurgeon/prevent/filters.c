@@ -96,8 +96,6 @@ static void say_head(struct writer *w, const char *mark, const char *what)
     say(w, "%s %s, by qsurgeon rules mine.\n", mark, what);
     say(w, "%s Tested on %u real messages of the queue and %u of directories: no rule matches any of them.\n", mark,
         m->good_queue, m->good_files);
-    if (m->storm_returned > 0)
-        say(w, "%s Not tested on %u notices that bring messages of the storm back.\n", mark, m->storm_returned);
     if (m->good_queue + m->good_files < 50)
         say(w, "%s That is little to tell real mail by: give a directory of real messages with --good.\n", mark);
 }

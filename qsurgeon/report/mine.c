@@ -35,7 +35,6 @@ enum qs_status qs_report_mine_json(FILE *out, const struct qs_view *view, const 
         qs_json_count(&json, "later_caught", g->later_caught);
         qs_json_count(&json, "real_messages", mined->good_queue + mined->good_files);
         qs_json_count(&json, "real_unread", mined->good_unread);
-        qs_json_count(&json, "storm_returned", mined->storm_returned);
         for (uint32_t r = 0; r < g->rules; r++)
             qs_json_append(&json, rules, rule_json(&mined->rule[g->first_rule + r]));
         qs_json_value(&json, "rules", rules);

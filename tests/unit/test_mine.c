@@ -476,6 +476,35 @@ static void test_nothing(void **state)
     done(view);
 }
 
+/* The storm has words of a real notice, and is padded with a text which that notice returns. */
+static void test_real_notice(void **state)
+{
+    struct qs_view *view = queue_view();
+    struct qs_message *m = view->scan->messages;
+    struct qs_returned *returned = qs_scan_returned(view->scan, 0);
+    (void)state;
+    assert_non_null(returned);
+    put_real();
+    for (uint32_t i = 0; i < STORM; i++) {
+        m[i].print = (struct qs_fingerprint){.shingles = 100, .words = 100};
+        contents[i] = talloc_asprintf(root, "From: s%u@spam%u.example\nSubject: %u\n\nAutomatically created notification "
+            "concerning undeliverable correspondence\nOrder genuine replica chronographs today\n", i, i * 7, i);
+    }
+    returned->print = m[0].print;
+    m[STORM + 5].returned = returned;
+    talloc_free(contents[STORM + 5]);
+    contents[STORM + 5] = talloc_strdup(root, "Subject: Undeliverable\n\nAutomatically created notification concerning "
+                                        "undeliverable correspondence\n");
+    const struct qs_mined *mined = mine(view, 30);
+    assert_int_equal(mined->good_queue, REAL);
+    assert_int_equal(mined->group[0].later_caught, mined->group[0].later);
+    for (size_t i = 0; i < mined->rule_count; i++)
+        assert_false(pcre_finds(mined->rule[i].pattern, qs_span_of(contents[STORM + 5])));
+    view->judgement->of[STORM + 5].verdict = QS_UNSURE;         /* as where the storm itself is returned */
+    assert_int_equal(mine(view, 30)->good_queue, REAL - 1);
+    done(view);
+}
+
 static void test_words(void **state)
 {
     enum qs_mine_format format = QS_MINE_POSTFIX_PCRE;
@@ -494,7 +523,8 @@ int main(void)
         cmocka_unit_test(test_quoting), cmocka_unit_test(test_ranges), cmocka_unit_test(test_storm),
         cmocka_unit_test(test_hostile_storm), cmocka_unit_test(test_base64), cmocka_unit_test(test_base64_storm),
         cmocka_unit_test(test_other_encoding), cmocka_unit_test(test_markup),
-        cmocka_unit_test(test_nothing), cmocka_unit_test(test_words),
+        cmocka_unit_test(test_nothing), cmocka_unit_test(test_real_notice),
+        cmocka_unit_test(test_words),
     };
     return cmocka_run_group_tests(tests, root_setup, root_teardown);
 }

@@ -7,10 +7,7 @@
 #include <fcntl.h>
 #include <string.h>
 
-enum {
-    LIKENESSES = 64,                            /* messages of a storm that a returned one is compared with */
-    DEPTH_MAX = 3,                              /* of directories */
-};
+enum { DEPTH_MAX = 3 };                         /* of directories */
 
 /* A message again; *got is false when it is no longer there. */
 enum qs_status qs_miner_read_message(struct miner *m, uint32_t message, size_t cap, struct qs_span *content, bool *got,
@@ -104,26 +101,8 @@ static enum qs_status list_directory(struct miner *m, const char *path, unsigned
     return status;
 }
 
-/* A notice that brings a message of the storm back: real or not, its text is the storm's. */
-static bool returns_storm(const struct miner *m, uint32_t message)
-{
-    const struct qs_message *list = m->view->scan->messages;
-    const struct qs_returned *returned = list[message].returned;
-    if (!returned || returned->print.shingles == 0)
-        return false;
-    for (size_t g = 0; g < m->work_count; g++) {
-        const struct work *w = &m->work[g];
-        const uint32_t kept = at_most(w->count, LIKENESSES);
-        for (uint32_t i = 0; i < kept; i++) {
-            const struct qs_message *storm = &list[w->member[spread(i, w->count, kept)]];
-            const struct qs_fingerprint *print = storm->returned ? &storm->returned->print : &storm->print;
-            if (qs_cluster_alike(&returned->print, print))
-                return true;
-        }
-    }
-    return false;
-}
-
+/* A notice that is judged legit is real mail even when what it returns resembles a storm: storms are padded with real
+ * texts, and the judge itself doubts a notice that returns a message of one. */
 enum qs_status qs_miner_list_good(struct miner *m, struct qs_error *err)
 {
     const struct qs_judgement *judgement = m->view->judgement;
@@ -133,14 +112,9 @@ enum qs_status qs_miner_list_good(struct miner *m, struct qs_error *err)
     m->good_file = talloc_array(m->scratch, char *, QS_MINE_GOOD);
     if (!list || !m->good_file)
         return out_of_memory(err);
-    for (uint32_t i = 0; i < all; i++) {
-        if (judgement->of[i].verdict != QS_LEGIT)
-            continue;
-        if (returns_storm(m, i))
-            m->out->storm_returned++;
-        else
+    for (uint32_t i = 0; i < all; i++)
+        if (judgement->of[i].verdict == QS_LEGIT)
             list[count++] = i;
-    }
     m->good_count = at_most(count, QS_MINE_GOOD);
     for (uint32_t i = 0; i < m->good_count; i++)
         list[i] = list[spread(i, count, m->good_count)];
