@@ -868,6 +868,16 @@ struct run *qs_run_new(TALLOC_CTX *parent, const struct qs_plan *plan, const str
     return run;
 }
 
+enum qs_status qs_run_reopen(TALLOC_CTX *parent, const char *name, const struct qs_plan *plan, const struct qs_instance *instance,
+                             struct qs_queue *queue, const struct qs_operate *how, struct run **run, struct qs_error *err)
+{
+    *run = qs_run_new(parent, plan, instance, queue, how);
+    if (!*run)
+        return qs_fail(err, QS_NOMEM, "out of memory");
+    snprintf((*run)->result->run, sizeof (*run)->result->run, "%s", name);
+    return qs_run_open(*run, err);
+}
+
 enum qs_status qs_run_go_on(struct run *run, struct qs_error *err)
 {
     enum qs_status status = run->journal ? QS_OK : qs_journal_open(run, run->dir, &run->journal, err);

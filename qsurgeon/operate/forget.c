@@ -123,13 +123,9 @@ enum qs_status qs_forget(const char *name, const struct qs_instance *instance, s
     enum qs_status status = path ? qs_plan_read_head(scratch, path, &plan, err) : qs_fail(err, QS_NOMEM, "out of memory");
     if (status == QS_GONE)
         status = qs_fail(err, QS_USAGE, "%s: no such run", name);
-    struct run *run = status == QS_OK ? qs_run_new(scratch, plan, instance, queue, how) : NULL;
-    if (status == QS_OK && !run)
-        status = qs_fail(err, QS_NOMEM, "out of memory");
-    if (status == QS_OK) {
-        snprintf(run->result->run, sizeof run->result->run, "%s", name);
-        status = qs_run_open(run, err);
-    }
+    struct run *run = NULL;
+    if (status == QS_OK)
+        status = qs_run_reopen(scratch, name, plan, instance, queue, how, &run, err);
     if (status == QS_OK)
         status = forget(run, only_copies, commit, &found, err);
     if (status == QS_OK)

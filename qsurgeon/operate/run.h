@@ -41,6 +41,11 @@ struct run *qs_run_new(TALLOC_CTX *parent, const struct qs_plan *plan, const str
 void qs_run_name(struct qs_run_result *result, const struct qs_plan *plan, const struct qs_operate *how);
 /* Takes the lock, sets dir, reads the journal into past; result->run is set by the caller. */
 enum qs_status qs_run_open(struct run *run, struct qs_error *err) QS_MUST_CHECK;
+/* A run that there has been, opened again by its name. *run is NULL when memory is out; otherwise it is the caller's also when
+ * opening it fails. */
+enum qs_status qs_run_reopen(TALLOC_CTX *parent, const char *name, const struct qs_plan *plan, const struct qs_instance *instance,
+                             struct qs_queue *queue, const struct qs_operate *how, struct run **run,
+                             struct qs_error *err) QS_MUST_CHECK;
 /* Performs what the journal does not have as done, to the end of the run. */
 enum qs_status qs_run_go_on(struct run *run, struct qs_error *err) QS_MUST_CHECK;
 /* The run directory's files of one message, where its moves led to, its own file first: how many. */

@@ -151,12 +151,10 @@ enum qs_status qs_resume(TALLOC_CTX *parent, const char *name, const struct qs_i
         status = qs_fail(err, QS_USAGE, "%s: this run is %s", name, past->undone ? "undone" : "finished");
     if (status == QS_OK && plan->resubmit)
         status = qs_fail(err, QS_USAGE, "%s: `restore --resubmit` goes on with what was not handed over; `log` has the rest", name);
-    struct run *run = status == QS_OK ? qs_run_new(scratch, plan, instance, queue, how) : NULL;
-    if (status == QS_OK && !run)
-        status = qs_fail(err, QS_NOMEM, "out of memory");
-    if (status == QS_OK) {
-        snprintf(run->result->run, sizeof run->result->run, "%s", name);
-        status = qs_run_open(run, err);
+    struct run *run = NULL;
+    if (status == QS_OK)
+        status = qs_run_reopen(scratch, name, plan, instance, queue, how, &run, err);
+    if (run) {
         if (status == QS_OK && (run->past->end || run->past->undoing))
             status = qs_fail(err, QS_BUSY, "%s: another qsurgeon has just settled it", name);
         if (status == QS_OK)
@@ -176,8 +174,6 @@ enum qs_status qs_resume(TALLOC_CTX *parent, const char *name, const struct qs_i
     talloc_free(scratch);
     return status;
 }
-
-/* --- reversing -------------------------------------------------------------------------------------------------------- */
 
 /* --- what has come back ----------------------------------------------------------------------------------------------- */
 
@@ -246,6 +242,8 @@ enum qs_status qs_came_back(TALLOC_CTX *parent, const char *state_dir, struct qs
         talloc_free(table);
     return status;
 }
+
+/* --- reversing -------------------------------------------------------------------------------------------------------- */
 
 /* Which messages of a purge are no longer in quarantine, and so come from the archive. */
 struct missing {
@@ -416,12 +414,10 @@ enum qs_status qs_undo(TALLOC_CTX *parent, const char *name, const struct qs_ins
     struct qs_plan *plan = NULL;
     struct qs_past *past = NULL;
     enum qs_status status = load(scratch, how->state_dir, name, &plan, &past, err);
-    struct run *run = status == QS_OK ? qs_run_new(scratch, plan, instance, queue, how) : NULL;
-    if (status == QS_OK && !run)
-        status = qs_fail(err, QS_NOMEM, "out of memory");
-    if (status == QS_OK) {
-        snprintf(run->result->run, sizeof run->result->run, "%s", name);
-        status = qs_run_open(run, err);
+    struct run *run = NULL;
+    if (status == QS_OK)
+        status = qs_run_reopen(scratch, name, plan, instance, queue, how, &run, err);
+    if (run) {
         if (status == QS_OK && run->past->undone)
             status = qs_fail(err, QS_USAGE, "%s: this run is undone already", name);
         if (status == QS_OK && plan->resubmit)
