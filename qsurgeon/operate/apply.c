@@ -69,6 +69,13 @@ enum qs_outcome qs_run_outcome(enum qs_status status)
     return QS_FAILED;
 }
 
+bool qs_run_stopped(struct run *run, uint32_t done)
+{
+    if (run->how->keep_going && !run->how->keep_going(run->how->data, done, run->plan->count))
+        run->result->stopped = true;
+    return run->result->stopped;
+}
+
 enum qs_status qs_run_note(struct run *run, uint32_t n, enum qs_outcome outcome, const char *why, struct qs_error *err)
 {
     struct qs_run_result *r = run->result;
@@ -364,9 +371,7 @@ static uint32_t claim_and_follow(struct run *run, struct prepared *list, uint32_
         do {
             qs_moves_claim(run->fs, list[at].moves, list[at].count, list[at].rule, &list[at].at);
             go_on = !ends_run(&list[at++].at);
-            if (run->how->keep_going && !run->how->keep_going(run->how->data, done + at, run->plan->count))
-                run->result->stopped = true;
-        } while (threaded && go_on && at < count && at - from < HANDED_OVER && !run->result->stopped);
+        } while (!qs_run_stopped(run, done + at) && threaded && go_on && at < count && at - from < HANDED_OVER);
         go_on &= hand_over(&p, at, threaded ? 2 * HANDED_OVER : 0);
     }
     (void)hand_over(&p, at, 0);
@@ -597,14 +602,6 @@ size_t qs_run_quarantined(const struct qs_record *r, const char *paths[QS_RUN_FI
     return count;
 }
 
-/* Has somebody asked to stop? What lies in quarantine stays there until `resume` or `undo`. */
-static bool is_stopped(struct run *run)
-{
-    if (run->how->keep_going && !run->how->keep_going(run->how->data, run->result->count[QS_DONE], run->plan->count))
-        run->result->stopped = true;
-    return run->result->stopped;
-}
-
 static enum qs_status archive_one(struct run *run, struct qs_archive_writer *writer, uint32_t n, struct qs_error *err)
 {
     const char *paths[QS_RUN_FILES_MOST];
@@ -691,7 +688,8 @@ static enum qs_status write_archive(struct run *run, const char *path, struct qs
     enum qs_status status = await_agents(run, err);
     if (status == QS_OK)
         status = qs_archive_create(run, path, run->plan, &writer, err);
-    for (uint32_t n = 0; status == QS_OK && n < run->plan->count && !is_stopped(run); n++)
+    /* asked to stop: what lies in quarantine stays there until `resume` or `undo` */
+    for (uint32_t n = 0; status == QS_OK && n < run->plan->count && !qs_run_stopped(run, run->result->count[QS_DONE]); n++)
         if (purged(run, n))
             status = archive_one(run, writer, n, err);
     if (status == QS_OK && !run->result->stopped)

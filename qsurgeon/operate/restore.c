@@ -418,8 +418,7 @@ static enum qs_status stage_wanted(struct restoring *r, struct qs_error *err)
         *at = UINT32_MAX;
         status = stage_one(r, m, n, err);
         r->left -= status == QS_OK;
-        if (run->how->keep_going && !run->how->keep_going(run->how->data, 0, run->plan->count))
-            run->result->stopped = true;
+        (void)qs_run_stopped(run, 0);
     }
     for (uint32_t n = 0; status == QS_END && n < run->plan->count; n++)
         if (qs_table_get(r->item_of, id_key(run->plan->items[n].id), UINT32_MAX) == n) {
@@ -449,8 +448,7 @@ static enum qs_status move_wanted(struct restoring *r, struct qs_error *err)
         if (status == QS_OK && (!intact || outcome == QS_FAILED))
             status = qs_fail(err, QS_IO, "%s: %s; `resume %s` goes on, `undo %s` takes back", run->plan->items[n].id, why.text,
                              run->result->run, run->result->run);
-        if (run->how->keep_going && !run->how->keep_going(run->how->data, run->result->count[QS_DONE], run->plan->count))
-            run->result->stopped = true;
+        (void)qs_run_stopped(run, run->result->count[QS_DONE]);
     }
     enum qs_status synced = qs_fs_sync(run->fs, status == QS_OK ? err : NULL);
     enum qs_status told = qs_journal_sync(run->journal, status == QS_OK && synced == QS_OK ? err : NULL);

@@ -56,6 +56,8 @@ bool qs_run_needs_work(const struct run *run, uint32_t n);
 /* Performs a plan of QS_ACT_RESTORE (restore.c): stages what is not done yet, journals its moves, moves it into the queue. When
  * staging fails (archive damaged, disk full), nothing was moved and nothing stays. */
 enum qs_status qs_run_restore(struct run *run, struct qs_error *err) QS_MUST_CHECK;
+/* Has somebody asked to stop, when `done` messages of the plan were done? Sets result->stopped. */
+bool qs_run_stopped(struct run *run, uint32_t done);
 /* Counts and journals the outcome of message n. */
 enum qs_status qs_run_note(struct run *run, uint32_t n, enum qs_outcome outcome, const char *why,
                            struct qs_error *err) QS_MUST_CHECK;

@@ -311,8 +311,7 @@ static enum qs_status reverse_all(struct run *run, struct missing *missing, stru
         status = qs_run_note(run, n, qs_run_outcome(reversed), why.text, err);
         if (status == QS_OK && (reversed == QS_IO || reversed == QS_NOPERM || reversed == QS_NOMEM))
             status = qs_fail(err, reversed, "%s", why.text);
-        if (run->how->keep_going && !run->how->keep_going(run->how->data, run->result->count[QS_DONE], run->plan->count))
-            run->result->stopped = true;
+        (void)qs_run_stopped(run, run->result->count[QS_DONE]);
     }
     enum qs_status synced = qs_fs_sync(run->fs, status == QS_OK ? err : NULL);
     return status == QS_OK ? synced : status;
