@@ -48,19 +48,6 @@ static enum qs_status run(TALLOC_CTX *parent, const char *const argv[], struct q
 
 /* --- words ---------------------------------------------------------------------------------------------- */
 
-/* The next line of *text, without its newline. */
-static bool next_line(struct qs_span *text, struct qs_span *line)
-{
-    if (text->len == 0)
-        return false;
-    const char *end = memchr(text->ptr, '\n', text->len);
-    line->ptr = text->ptr;
-    line->len = end != NULL ? (size_t)(end - text->ptr) : text->len;
-    size_t skip = end != NULL ? line->len + 1 : line->len;
-    *text = (struct qs_span){text->ptr + skip, text->len - skip};
-    return true;
-}
-
 static bool is_separator(char c)
 {
     return c == ',' || c == ' ' || c == '\t' || c == '\r' || c == '\n';
@@ -88,7 +75,7 @@ static bool next_item(struct qs_span *text, struct qs_span *item)
 static struct qs_span parameter(struct qs_span printed, const char *name)
 {
     struct qs_span line;
-    while (next_line(&printed, &line)) {
+    while (qs_span_line(&printed, &line)) {
         const char *equals = line.len > 0 ? memchr(line.ptr, '=', line.len) : NULL;
         if (equals != NULL &&
             qs_span_is(qs_span_trim((struct qs_span){line.ptr, (size_t)(equals - line.ptr)}), name))
@@ -388,7 +375,7 @@ static enum qs_status add_keys(struct name_list *to, struct qs_span text, struct
 {
     struct qs_span line, key;
     enum qs_status status = QS_OK;
-    while (status == QS_OK && next_line(&text, &line)) {
+    while (status == QS_OK && qs_span_line(&text, &line)) {
         if (line.len == 0 || line.ptr[0] == '#' || line.ptr[0] == ' ' || line.ptr[0] == '\t' ||
             !next_item(&line, &key))
             continue;
@@ -403,7 +390,7 @@ static enum qs_status add_file(struct name_list *to, struct qs_span text, struct
 {
     struct qs_span line, item;
     enum qs_status status = QS_OK;
-    while (next_line(&text, &line)) {
+    while (qs_span_line(&text, &line)) {
         const char *comment = line.len > 0 ? memchr(line.ptr, '#', line.len) : NULL;
         if (comment != NULL)
             line.len = (size_t)(comment - line.ptr);

@@ -21,6 +21,11 @@ bool qs_span_starts(struct qs_span span, const char *prefix);
 bool qs_span_starts_nocase(struct qs_span span, const char *prefix);
 struct qs_span qs_span_trim(struct qs_span span);   /* blanks, tabs, CR and LF at both ends */
 
+/* Takes what stands before the first byte `end`, and that byte, from *rest; false, and nothing is taken: there is none. */
+bool qs_span_cut(struct qs_span *rest, char end, struct qs_span *part);
+/* Takes the next line without its newline, which the last one need not have; false: nothing is left. */
+bool qs_span_line(struct qs_span *rest, struct qs_span *line);
+
 /* Number parsers: the whole span must be one number in range, else false and *out is untouched. */
 bool qs_parse_u64(struct qs_span span, uint64_t *out);                      /* decimal digits only */
 bool qs_parse_i64(struct qs_span span, int64_t *out);                       /* optional '-' */

@@ -38,6 +38,27 @@ bool qs_span_is(struct qs_span span, const char *string)
     return span.len == strlen(string) && qs_span_starts(span, string);
 }
 
+bool qs_span_cut(struct qs_span *rest, char end, struct qs_span *part)
+{
+    const char *at = rest->len ? memchr(rest->ptr, end, rest->len) : NULL;
+    if (!at)
+        return false;
+    *part = (struct qs_span){rest->ptr, (size_t)(at - rest->ptr)};
+    *rest = (struct qs_span){at + 1, rest->len - part->len - 1};
+    return true;
+}
+
+bool qs_span_line(struct qs_span *rest, struct qs_span *line)
+{
+    if (!rest->len)
+        return false;
+    if (qs_span_cut(rest, '\n', line))
+        return true;
+    *line = *rest;
+    *rest = (struct qs_span){rest->ptr + rest->len, 0};
+    return true;
+}
+
 bool qs_span_is_nocase(struct qs_span span, const char *string)
 {
     return span.len == strlen(string) && qs_span_starts_nocase(span, string);

@@ -17,17 +17,6 @@ enum { LINE_LONGEST = 8192, SERVERS_LONGEST = 512 };
 
 /* --- lines ------------------------------------------------------------------------------------------------------------- */
 
-static bool next_line(struct qs_span *text, struct qs_span *line)
-{
-    const char *end = text->len ? memchr(text->ptr, '\n', text->len) : NULL;
-    if (!end)
-        return false;           /* a line that is cut off is none */
-    *line = (struct qs_span){text->ptr, (size_t)(end - text->ptr)};
-    text->len -= line->len + 1;
-    text->ptr = end + 1;
-    return true;
-}
-
 static bool next_word(struct qs_span *line, struct qs_span *word)
 {
     const char *blank = line->len ? memchr(line->ptr, ' ', line->len) : NULL;
@@ -154,20 +143,20 @@ static bool is_theirs(const struct work *w, struct qs_span *text)
 {
     char head[SERVERS_LONGEST];
     struct qs_span line;
-    return write_head(w, head) && next_line(text, &line) && qs_span_is(line, head);
+    return write_head(w, head) && qs_span_cut(text, '\n', &line) && qs_span_is(line, head);
 }
 
 void qs_dns_recall(struct work *w, struct qs_span earlier)
 {
-    struct qs_span line, text = earlier;
+    struct qs_span line, text = earlier;        /* a line that is cut off is none */
     struct entry e;
     if (!is_theirs(w, &text))
         return;
     struct qs_span hosts = text;    /* those that are wanted are known when all domains are */
-    while (!w->failed && next_line(&text, &line))
+    while (!w->failed && qs_span_cut(&text, '\n', &line))
         if (read_entry(line, w->now, &e) && !e.host)
             take_domain(w, &e);
-    while (!w->failed && next_line(&hosts, &line))
+    while (!w->failed && qs_span_cut(&hosts, '\n', &line))
         if (read_entry(line, w->now, &e) && e.host)
             take_host(w, &e);
 }
@@ -232,7 +221,7 @@ bool qs_dns_remember(struct work *w, struct qs_span earlier)
     for (uint32_t h = 0; ok && h < w->host_count; h++)
         ok = add_host(w, &w->host[h], &out);
     bool same = is_theirs(w, &earlier);
-    while (ok && same && next_line(&earlier, &line))
+    while (ok && same && qs_span_cut(&earlier, '\n', &line))
         if (read_entry(line, w->now, &e) && !(e.host ? host_of(w, e.name) != NULL : asked_of(w, e.name) != NULL) &&
             out.len + line.len < QS_DNS_TEXT_MOST)
             ok = qs_buffer_add(&out, line) && qs_buffer_add_char(&out, '\n');

@@ -325,17 +325,6 @@ char *qs_block_text(TALLOC_CTX *parent, const struct qs_block *block)
 
 /* --- reading ------------------------------------------------------------------------------------------- */
 
-static bool next_word(struct qs_span *rest, char end, struct qs_span *word)
-{
-    const char *at = rest->len ? memchr(rest->ptr, end, rest->len) : NULL;
-    if (!at)
-        return false;
-    *word = (struct qs_span){rest->ptr, (size_t)(at - rest->ptr)};
-    rest->len -= word->len + 1;
-    rest->ptr = at + 1;
-    return true;
-}
-
 /* "until=123": the number behind the name. */
 static bool number(struct qs_span word, const char *name, uint64_t *out)
 {
@@ -353,7 +342,7 @@ static bool read_head(struct qs_span line, struct qs_block *block)
         return false;
     line.ptr += sizeof head - 1;
     line.len -= sizeof head - 1;
-    if (!next_word(&line, ' ', &word) || !qs_block_format_parse(word, &block->format) || !next_word(&line, ' ', &word) ||
+    if (!qs_span_cut(&line, ' ', &word) || !qs_block_format_parse(word, &block->format) || !qs_span_cut(&line, ' ', &word) ||
         !number(word, "made=", &made))
         return false;
     block->made = (int64_t)made;
@@ -365,7 +354,7 @@ static bool read_entry(struct qs_span rest, struct qs_block *block, bool *ok)
     struct qs_span range, until, bad;
     struct qs_network n;
     uint64_t when, count;
-    if (!next_word(&rest, ' ', &range) || !next_word(&rest, ' ', &until) || !next_word(&rest, ' ', &bad) ||
+    if (!qs_span_cut(&rest, ' ', &range) || !qs_span_cut(&rest, ' ', &until) || !qs_span_cut(&rest, ' ', &bad) ||
         qs_network_parse(range, &n, NULL) != QS_OK || !number(until, "until=", &when) || !number(bad, "bad=", &count))
         return false;
     struct qs_network masked = qs_network_around(&n, n.bits);
@@ -378,8 +367,8 @@ enum qs_status qs_block_read(TALLOC_CTX *parent, struct qs_span text, struct qs_
     static const char spared[] = "# spared ", entry[] = "# entry ";
     struct qs_block *block = talloc_zero(parent, struct qs_block);
     struct qs_span rest = text, line;
-    bool ok = block != NULL, good = ok && next_word(&rest, '\n', &line) && read_head(line, block);
-    while (ok && good && next_word(&rest, '\n', &line)) {
+    bool ok = block != NULL, good = ok && qs_span_cut(&rest, '\n', &line) && read_head(line, block);
+    while (ok && good && qs_span_cut(&rest, '\n', &line)) {
         if (qs_span_starts(line, spared)) {
             char *words = talloc_strndup(block, line.ptr + sizeof spared - 1, line.len - (sizeof spared - 1));
             ok = words && add_spared(block, words);

@@ -106,21 +106,10 @@ static bool next_word(struct qs_span *rest, struct qs_span *word)
     return i > 0;
 }
 
-static bool next_line(struct qs_span *rest, struct qs_span *line)
-{
-    if (!rest->len)
-        return false;
-    const char *end = memchr(rest->ptr, '\n', rest->len);
-    *line = (struct qs_span){rest->ptr, end ? (size_t)(end - rest->ptr) : rest->len};
-    rest->ptr += line->len + (end != NULL);
-    rest->len -= line->len + (end != NULL);
-    return true;
-}
-
 static bool next_pair(struct qs_span *text, struct qs_span *key, struct qs_span *value)
 {
     struct qs_span line;
-    if (!next_line(text, &line))
+    if (!qs_span_line(text, &line))
         return false;
     const char *tab = line.len ? memchr(line.ptr, '\t', line.len) : NULL;
     *key = (struct qs_span){line.ptr, tab ? (size_t)(tab - line.ptr) : line.len};
@@ -202,7 +191,7 @@ static void domains_of(struct collecting *c, struct qs_span value, struct domain
             add_domain(c, d, word);
             continue;
         }
-        while (next_line(&text, &line))
+        while (qs_span_line(&text, &line))
             if (next_word(&line, &key))
                 add_domain(c, d, key);
     }
@@ -280,7 +269,7 @@ static enum qs_status read_parameters(struct collecting *c, struct qs_span value
         value[p] = (struct qs_span){"", 0};
     }
     enum qs_status status = qs_spawn(c->scratch, &(struct qs_program){.argv = argv}, &text, err);
-    while (status == QS_OK && next_line(&text, &line))
+    while (status == QS_OK && qs_span_line(&text, &line))
         for (unsigned p = 0; p < PARAMETERS; p++) {
             size_t len = strlen(parameter_name[p]);
             if (qs_span_starts(line, parameter_name[p]) && line.len > len + 2 && memcmp(line.ptr + len, " =", 2) == 0)
@@ -348,7 +337,7 @@ static void aliases_of(struct collecting *c, struct qs_span word)
         add_whole_vaguely(c, &(struct domains){c->local, c->local_count});
         return;
     }
-    while (next_line(&text, &line)) {
+    while (qs_span_line(&text, &line)) {
         const char *end = line.len ? memchr(line.ptr, ':', line.len) : NULL;
         if (end && !isspace((unsigned char)*line.ptr) && *line.ptr != '#')
             add_key(c, qs_span_trim((struct qs_span){line.ptr, (size_t)(end - line.ptr)}));
@@ -428,7 +417,7 @@ enum qs_status qs_collect_sendmail(struct qs_list *list, const char *config, con
     c.local_count = local.count;
     list->delimiter = '+';
     add_system_users(&c);
-    while (next_line(&text, &line)) {
+    while (qs_span_line(&text, &line)) {
         if (qs_span_starts(line, "O AliasFile=")) {
             struct qs_span value = {line.ptr + 12, line.len - 12};
             while (value.len) {

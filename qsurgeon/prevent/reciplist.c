@@ -208,22 +208,11 @@ char *qs_list_table(TALLOC_CTX *parent, const struct qs_list *list, bool sendmai
 
 /* --- reading ------------------------------------------------------------------------------------------- */
 
-static bool next_line(struct qs_span *rest, struct qs_span *line)
-{
-    const char *end = rest->len ? memchr(rest->ptr, '\n', rest->len) : NULL;
-    if (!end)
-        return false;
-    *line = (struct qs_span){rest->ptr, (size_t)(end - rest->ptr)};
-    rest->len -= line->len + 1;
-    rest->ptr = end + 1;
-    return true;
-}
-
 /* What stands behind the word that the next line must begin with. */
 static bool field(struct qs_span *rest, const char *word, struct qs_span *value)
 {
     size_t len = strlen(word);
-    if (!next_line(rest, value) || !qs_span_starts(*value, word))
+    if (!qs_span_cut(rest, '\n', value) || !qs_span_starts(*value, word))
         return false;
     value->ptr += len;
     value->len -= len;
@@ -241,7 +230,7 @@ static bool read_head(struct qs_span *rest, struct qs_list *list, uint64_t *doma
     struct qs_span line, value;
     uint64_t serial, made;
     char host[LINE_MOST];
-    if (!next_line(rest, &line) || !qs_span_is(line, head) || !field(rest, "serial ", &value) ||
+    if (!qs_span_cut(rest, '\n', &line) || !qs_span_is(line, head) || !field(rest, "serial ", &value) ||
         !qs_parse_u64(value, &serial) || serial > UINT32_MAX || !field(rest, "made ", &value) ||
         !qs_parse_u64(value, &made) || made > INT64_MAX || !field(rest, "host ", &value) || !lower(host, value))
         return false;
@@ -274,7 +263,7 @@ static enum qs_status read_lines(struct qs_span *rest, struct qs_list *list, uin
     for (uint64_t i = 0; status == QS_OK && i < count; i++) {
         struct qs_span line;
         char text[LINE_MOST];
-        if (!next_line(rest, &line) || !lower(text, line) || !qs_span_is(line, text) ||
+        if (!qs_span_cut(rest, '\n', &line) || !lower(text, line) || !qs_span_is(line, text) ||
             (*have && strcmp((*to)[*have - 1], text) >= 0))
             return QS_DATA;
         const char *at = strrchr(text, '@');

@@ -33,6 +33,17 @@ static void spans(void **state)
     assert_true(qs_span_is(qs_span_trim(QS_SPAN(" \t\r\na b\r\n")), "a b"));
     assert_int_equal(qs_span_trim(QS_SPAN(" \n ")).len, 0);
     assert_int_equal(qs_span_trim(empty).len, 0);
+
+    struct qs_span rest = QS_SPAN("a b\n\nlast"), part = empty;
+    assert_true(qs_span_cut(&rest, ' ', &part));
+    assert_true(qs_span_is(part, "a") && qs_span_is(rest, "b\n\nlast"));
+    assert_false(qs_span_cut(&rest, ' ', &part));
+    assert_true(qs_span_is(part, "a") && qs_span_is(rest, "b\n\nlast"));
+    assert_true(qs_span_line(&rest, &part) && qs_span_is(part, "b"));
+    assert_true(qs_span_line(&rest, &part) && part.len == 0);
+    assert_false(qs_span_cut(&rest, '\n', &part));
+    assert_true(qs_span_line(&rest, &part) && qs_span_is(part, "last"));
+    assert_false(qs_span_line(&rest, &part));
 }
 
 static void unsigned_numbers(void **state)
