@@ -9,6 +9,10 @@
  * one. Each is then run by PCRE2 over every line of all real mail, and over the group's later messages. A small group gets
  * more, and its texts both plain and in base64; a text in an encoding that the later messages never have is dropped.
  *
+ * Others' notices to a forged sender (backscatter-in) need not bring back anything of the storm. For them the addresses that
+ * the training part's notices go to are found as well: whoever has the empty sender and one of them as its only recipient
+ * may be refused. An address to which a notice goes that is not known for backscatter, in the queue or in `good`, is none.
+ *
  * Read-only. Memory and time are bounded by the caps below, whatever the size of the queue. */
 #ifndef QSURGEON_MINE_H
 #define QSURGEON_MINE_H
@@ -23,7 +27,8 @@ enum qs_mine_caps {
     QS_MINE_GOOD = 50000,           /* real messages of the queue, spread over it, and as many from directories */
     QS_MINE_GOOD_CONTENT = 4 * 1024 * 1024, /* bytes of each message that is measured */
     QS_MINE_RULES = 20,             /* rules of a group, unless said otherwise */
-    QS_MINE_LEAST = 3,              /* messages that a group must have for training */
+    QS_MINE_LEAST = 3,              /* messages that a group must have for training, and notices that a victim must have */
+    QS_MINE_VICTIMS = 200,          /* addresses that notices go to */
 };
 
 struct qs_mine_how {
@@ -49,12 +54,21 @@ struct qs_mined_group {
     uint32_t messages;              /* that are meant */
     uint32_t train, later;          /* measured of the first part, and of the rest */
     uint32_t train_caught, later_caught;            /* by any of its rules */
+    uint32_t train_either, later_either;            /* by any of its rules, or to one of the victims */
     uint32_t first_rule, rules;
+    uint32_t first_victim, victims;
+};
+
+struct qs_mined_victim {
+    uint32_t group;                 /* index into qs_mined.group */
+    const char *address;            /* letters, digits, "._+=-" and one "@" */
+    uint32_t train, later;          /* messages with the empty sender and this one recipient: of the first part, and of the rest */
 };
 
 struct qs_mined {
     struct qs_mined_rule *rule; size_t rule_count;
     struct qs_mined_group *group; size_t group_count;
+    struct qs_mined_victim *victim; size_t victim_count;
     uint32_t good_queue, good_files;    /* real messages that no rule matches */
     uint32_t good_unread;               /* real messages that could not be read */
     uint32_t dropped;                   /* candidates that the last test against real mail dropped */
@@ -80,7 +94,7 @@ bool qs_mine_format_parse(struct qs_span word, enum qs_mine_format *out);
 enum qs_mine_action { QS_MINE_REJECT, QS_MINE_HOLD, QS_MINE_DISCARD };
 bool qs_mine_action_parse(struct qs_span word, enum qs_mine_action *out);       /* either case */
 
-enum qs_mine_part { QS_MINE_ALL, QS_MINE_HEADER, QS_MINE_BODY };     /* which rules to write */
+enum qs_mine_part { QS_MINE_ALL, QS_MINE_HEADER, QS_MINE_BODY, QS_MINE_NOTICES };    /* which rules to write */
 
 /* Writes the rules with their measured hits and misses as comments, ASCII, appended to `to`. QS_NOMEM. */
 enum qs_status qs_mine_write(struct qs_buffer *to, const struct qs_view *view, const struct qs_mined *mined,

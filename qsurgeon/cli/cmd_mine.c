@@ -46,7 +46,7 @@ static enum qs_status write_rules(struct qs_call *call, const struct qs_session 
     return status;
 }
 
-/* Postfix has a table for the header and one for the body: --output is their directory. */
+/* Postfix has a table for the header, one for the body and one for the envelope: --output is their directory. */
 static enum qs_status write_tables(struct qs_call *call, const struct qs_session *session, const struct qs_mined *mined,
                                    enum qs_mine_format format, struct qs_error *err)
 {
@@ -54,12 +54,15 @@ static enum qs_status write_tables(struct qs_call *call, const struct qs_session
     const char *dir = call->options->output;
     char *header = talloc_asprintf(call->memory, "%s/header_checks.%s", dir, kind);
     char *body = talloc_asprintf(call->memory, "%s/body_checks.%s", dir, kind);
-    if (!header || !body)
+    char *notices = talloc_asprintf(call->memory, "%s/notices.%s", dir, kind);
+    if (!header || !body || !notices)
         return qs_fail(err, QS_NOMEM, "out of memory");
     if (mkdir(dir, 0755) != 0 && errno != EEXIST)
         return qs_fail_errno(err, errno, "%s", dir);
     enum qs_status status = write_rules(call, session, mined, format, QS_MINE_HEADER, header, err);
-    return status == QS_OK ? write_rules(call, session, mined, format, QS_MINE_BODY, body, err) : status;
+    if (status == QS_OK)
+        status = write_rules(call, session, mined, format, QS_MINE_BODY, body, err);
+    return status == QS_OK ? write_rules(call, session, mined, format, QS_MINE_NOTICES, notices, err) : status;
 }
 
 static enum qs_status write_all(struct qs_call *call, const struct qs_session *session, const struct qs_mined *mined,

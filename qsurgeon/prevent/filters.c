@@ -174,14 +174,70 @@ static void say_postfix_part(struct writer *w, bool header, const char *kind)
     }
 }
 
+static const char *notice_action(enum qs_mine_action action)
+{
+    switch (action) {
+    case QS_MINE_REJECT:
+        return "REJECT 5.7.1 Notice to a forged sender refused";
+    case QS_MINE_HOLD:
+        return "HOLD notice to a forged sender";
+    case QS_MINE_DISCARD:
+        return "DISCARD notice to a forged sender";
+    }
+    return "";
+}
+
+static void say_notices_of(struct writer *w, const struct qs_mined_group *g)
+{
+    const struct qs_mined *m = w->mined;
+    say(w, "\n# %s: %s, %s. With the header and body rules, this catches %u of the %u messages it was made from",
+        group_of(w, g)->name, qs_verdict_name((enum qs_verdict)group_of(w, g)->verdict),
+        qs_cause_name((enum qs_cause)group_of(w, g)->cause), g->train_either, g->train);
+    if (g->later > 0)
+        say(w, ",\n# and %u of %u that came later (%.1f%%)", g->later_either, g->later, 100.0 * g->later_either / g->later);
+    say(w, ".\n");
+    for (uint32_t v = 0; v < g->victims; v++) {
+        const struct qs_mined_victim *victim = &m->victim[g->first_victim + v];
+        say(w, "# hits %u of those it was made from; ", victim->train);
+        if (g->later > 0)
+            say(w, "hits %u later; ", victim->later);
+        say(w, "0 real\n/^");
+        say_escaped(w, victim->address, ".+", "\\");
+        say(w, "$/ qsurgeon_notices\n");
+    }
+}
+
+/* Behind DATA, where servers that only ask whether a sender exists have hung up, and with one recipient only. */
+static void say_postfix_notices(struct writer *w, const char *kind)
+{
+    const struct qs_mined *m = w->mined;
+    say(w, "# smtpd_restriction_classes = qsurgeon_notices\n"
+           "# qsurgeon_notices = check_sender_access inline:{{<> = %s}}\n"
+           "# smtpd_data_restrictions = check_recipient_access %s:/etc/postfix/notices.%s\n"
+           "# Forged senders, by qsurgeon rules mine: users to whom notices about mail come that others sent in their name.\n"
+           "# This stops all notices to them, also those about mail of their own: only while the storm lasts.\n",
+        notice_action(w->action), kind, kind);
+    if (m->victim_count == 0)
+        say(w, "# None here, or they get notices that may be real.\n");
+    else
+        say(w, "# No notice to them in the queue may be real%s.\n", m->good_files ? ", and none is in the directories" : "");
+    for (size_t i = 0; i < m->group_count; i++)
+        if (m->group[i].victims > 0)
+            say_notices_of(w, &m->group[i]);
+}
+
 static void say_postfix(struct writer *w, enum qs_mine_part part, const char *kind)
 {
-    if (part != QS_MINE_BODY)
+    if (part == QS_MINE_ALL || part == QS_MINE_HEADER)
         say_postfix_part(w, true, kind);
     if (part == QS_MINE_ALL)
         say(w, "\n");
-    if (part != QS_MINE_HEADER)
+    if (part == QS_MINE_ALL || part == QS_MINE_BODY)
         say_postfix_part(w, false, kind);
+    if (part == QS_MINE_ALL)
+        say(w, "\n");
+    if (part == QS_MINE_ALL || part == QS_MINE_NOTICES)
+        say_postfix_notices(w, kind);
 }
 
 /* --- sendmail ---------------------------------------------------------------------------------------- */

@@ -11,8 +11,8 @@ if [ -n "${QS_FULL:-}" ]; then
         smoke mixed-100k
     scales="1 1 1 1 1 1 1 1" least=12
 else
-    set -- compromised-account open-relay-probe
-    scales="0.1 0.2" least=36
+    set -- compromised-account open-relay-probe smoke
+    scales="0.1 0.2 1" least=36
 fi
 for scenario in "$@"; do
     case=$work/$scenario scale=${scales%% *} scales=${scales#* }
@@ -23,7 +23,7 @@ for scenario in "$@"; do
     "$lab/stormlab" retouch "$case/out" "$case/pf/spool"
     echo "# $scenario"
     python3 "$live/rules_mine.py" "$case/out" "$case/pf/spool" "$case/pf/etc" "$case/tables" $least
-    [ "$scenario" = "$1" ] || rm -rf "$case"
+    [ "$scenario" = "$1" ] || [ "$scenario" = smoke ] || rm -rf "$case"
 done
 
 # at the door, and in other filters
@@ -33,6 +33,14 @@ postfix_start "$work/door" --site "$case/out/site.json" --set mynetworks=127.0.0
     --set relay_recipient_maps= --set "header_checks=pcre:$case/tables/pcre/header_checks.pcre" \
     --set "body_checks=pcre:$case/tables/pcre/body_checks.pcre"
 python3 "$live/rules_door.py" "$case" "$port"
+postfix_stop "$work/door"
+tables=$work/smoke/tables/pcre
+postfix_start "$work/door" --clean --site "$work/smoke/out/site.json" --set mynetworks=127.0.0.0/8 --set local_recipient_maps= \
+    --set relay_recipient_maps= --set "$(sed -n '1s/^# \(.*\) = /\1=/p' "$tables/notices.pcre")" \
+    --set "$(sed -n '2s/^# \([^ ]*\) = /\1=/p' "$tables/notices.pcre")" \
+    --set "$(sed -n "3s#^. \([^ ]*\) = \(.*:\)/etc/postfix#\1=\2$tables#p" "$tables/notices.pcre")" \
+    --set "header_checks=pcre:$tables/header_checks.pcre" --set "body_checks=pcre:$tables/body_checks.pcre"
+python3 "$live/rules_door.py" "$work/smoke" "$port"
 postfix_stop "$work/door"
 
 if ! root=$("$lab/get-sendmail" 2> "$work/why"); then

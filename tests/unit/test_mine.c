@@ -505,6 +505,77 @@ static void test_real_notice(void **state)
     done(view);
 }
 
+/* Notices that bring nothing back: a table of whom they go to, unless one of those gets other notices, too. */
+static void test_victims(void **state)
+{
+    static const char *const addresses[] = {"victor@customers.example", "A.b+c@customers.example", "x|y@customers.example",
+                                            "rare@customers.example", "fine@customers.example"};
+    struct qs_view *view = queue_view();
+    struct qs_message *m = view->scan->messages;
+    struct qs_recipient *to = qs_scan_recipients(view->scan, 5);
+    char dir[] = "/tmp/qs-mine-XXXXXX", *good[] = {dir};
+    struct qs_mine_how how = {.train = 30};
+    struct qs_mined *mined = NULL;
+    struct qs_error err = {""};
+    (void)state;
+    put_real();
+    view->judgement->group[0].verdict = QS_BACKSCATTER;
+    view->judgement->group[0].cause = QS_CAUSE_BACKSCATTER_IN;
+    for (uint32_t i = 0; i < 5; i++)
+        to[i] = (struct qs_recipient){.address = qs_intern(view->scan->strings, qs_span_of(addresses[i]))};
+    for (uint32_t i = 0; i < STORM + REAL; i++) {
+        if (i >= STORM)
+            m[i].sender = to[0].address;
+        else
+            contents[i] = talloc_asprintf(root, "Subject: %u\n\n%x\n", i * 7919, i * 104729);
+        m[i].recipients = &to[i < 2 ? 3 : i < STORM ? i % 3 : 4];
+    }
+    m[0].recipients = m[3].recipients = to;             /* five of them: no table answers for that */
+    m[0].recipient_count = m[3].recipient_count = 5;
+    const struct qs_mined *found = mine(view, 30);
+    assert_int_equal(found->victim_count, 2);
+    assert_string_equal(found->victim[0].address, addresses[1]);        /* by arrival; x|y cannot be named, rare is too rare */
+    assert_string_equal(found->victim[1].address, addresses[0]);
+    assert_int_equal(found->victim[0].train, 19);
+    assert_int_equal(found->victim[1].train + found->victim[1].later, 65);
+    assert_int_equal(found->group[0].train_caught, 0);
+    assert_int_equal(found->group[0].train_either, found->victim[0].train + found->victim[1].train);
+    assert_int_equal(found->group[0].later_either, found->victim[0].later + found->victim[1].later);
+    assert_non_null(strstr(written(view, found, QS_MINE_POSTFIX_REGEXP), "/^A\\.b\\+c@customers\\.example$/ qsurgeon_notices\n"));
+
+    m[STORM].sender = 0;
+    m[STORM].recipients = to;
+    m[STORM].recipient_count = 1;
+    for (unsigned verdict = 0; verdict < QS_VERDICTS; verdict++) {      /* one that may be real, however it is written */
+        const bool known = verdict == QS_STORM || verdict == QS_BACKSCATTER;
+        view->judgement->of[STORM].verdict = (uint8_t)verdict;
+        assert_int_equal(mine(view, 30)->victim_count, known ? 2 : 1);
+    }
+    m[STORM].sender = to[0].address;
+    view->judgement->of[STORM].verdict = QS_LEGIT;
+    assert_int_equal(mine(view, 30)->victim_count, 2);
+
+    assert_non_null(mkdtemp(dir));
+    char *path = talloc_asprintf(view, "%s/1", dir);
+    for (unsigned with = 0; with < 2; with++) {
+        FILE *f = fopen(path, "w");
+        assert_non_null(f);
+        fprintf(f, "From x\nDelivered-To: a.B+C@customers.example\nReturn-Path: <%s>\n\nvictor@customers.example\n",
+                with ? "" : "u@friend.example");
+        assert_int_equal(fclose(f), 0);
+        how.good = good;
+        how.good_count = 1;
+        assert_int_equal(qs_mine(view, view, &how, &mined, &err), QS_OK);
+        assert_int_equal(mined->victim_count, with ? 1 : 2);
+        assert_string_equal(mined->victim[0].address, addresses[with ? 0 : 1]);
+    }
+    assert_int_equal(remove(path) | remove(dir), 0);
+
+    view->judgement->group[0].cause = QS_CAUSE_BACKSCATTER_OUT;         /* bounces of this host: to anybody */
+    assert_int_equal(mine(view, 30)->victim_count, 0);
+    done(view);
+}
+
 static void test_words(void **state)
 {
     enum qs_mine_format format = QS_MINE_POSTFIX_PCRE;
@@ -524,6 +595,7 @@ int main(void)
         cmocka_unit_test(test_hostile_storm), cmocka_unit_test(test_base64), cmocka_unit_test(test_base64_storm),
         cmocka_unit_test(test_other_encoding), cmocka_unit_test(test_markup),
         cmocka_unit_test(test_nothing), cmocka_unit_test(test_real_notice),
+        cmocka_unit_test(test_victims),
         cmocka_unit_test(test_words),
     };
     return cmocka_run_group_tests(tests, root_setup, root_teardown);

@@ -161,6 +161,7 @@ enum qs_status qs_miner_measure(struct miner *m, struct work *w, uint32_t from, 
         }
         *(later ? &w->out->later : &w->out->train) += 1;
         *(later ? &w->out->later_caught : &w->out->train_caught) += caught;
+        *(later ? &w->out->later_either : &w->out->train_either) += caught || qs_miner_to_victim(m, message);
     }
     return status;
 }

@@ -52,13 +52,13 @@ static struct qs_span without_from_line(struct qs_span content)
     return content;
 }
 
-/* All real mail once. Numbers begin with 1. */
-enum qs_status qs_miner_each_good(struct miner *m, on_good fn, struct qs_error *err)
+/* Real mail from the `from`-th on. */
+static enum qs_status each_good(struct miner *m, uint32_t from, on_good fn, struct qs_error *err)
 {
     enum qs_status status = QS_OK;
     struct qs_span content;
     m->good_read = m->out->good_unread = m->out->good_queue = m->out->good_files = 0;
-    for (uint32_t i = 0; status == QS_OK && i < m->good_count + m->good_file_count; i++) {
+    for (uint32_t i = from; status == QS_OK && i < m->good_count + m->good_file_count; i++) {
         bool got = false;
         const bool queued = i < m->good_count;
         status = queued ? qs_miner_read_message(m, m->good[i], QS_MINE_GOOD_CONTENT, &content, &got, err)
@@ -72,6 +72,17 @@ enum qs_status qs_miner_each_good(struct miner *m, on_good fn, struct qs_error *
         status = fn(m, without_from_line(content), ++m->good_read, err);
     }
     return status;
+}
+
+/* All real mail once. Numbers begin with 1. */
+enum qs_status qs_miner_each_good(struct miner *m, on_good fn, struct qs_error *err)
+{
+    return each_good(m, 0, fn, err);
+}
+
+enum qs_status qs_miner_each_file(struct miner *m, on_good fn, struct qs_error *err)
+{
+    return each_good(m, m->good_count, fn, err);
 }
 
 static enum qs_status list_directory(struct miner *m, const char *path, unsigned depth, struct qs_error *err)

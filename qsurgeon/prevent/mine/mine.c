@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From a storm's raw lines to rules: see mine.h. The caller writes them (filters.c).
  *
- * In order: mail.c reads, words.c and windows.c find what a storm repeats and real mail lacks, choose.c takes the
+ * In order: mail.c reads, victims.c looks at envelopes, words.c and windows.c find what a storm repeats and real mail lacks, choose.c takes the
  * few that catch most, patterns.c words them, judge.c runs them over mail. This file says what is meant and goes the
  * rounds. */
 #include "miner.h"
@@ -241,10 +241,14 @@ enum qs_status qs_mine(TALLOC_CTX *parent, const struct qs_view *view, const str
         status = qs_miner_list_good(m, err);
     if (status == QS_OK)
         status = qs_miner_learn_taboo(m, err);
+    if (status == QS_OK)
+        status = qs_miner_find_victims(m, err);
     for (size_t i = 0; status == QS_OK && i < m->work_count; i++)
         status = qs_miner_read_samples(m, &m->work[i], err);
     if (status == QS_OK)
         status = make_all_rules(m, err);
+    if (status == QS_OK)
+        status = qs_miner_add_victims(m, err);
     if (status == QS_OK)
         *out = talloc_steal(parent, m->out);
     talloc_free(m);

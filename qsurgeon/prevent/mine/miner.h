@@ -67,6 +67,11 @@ struct work {                       /* of one group */
     uint32_t kept_count;
 };
 
+struct victim {
+    const char *address;            /* NULL: dropped */
+    uint32_t work;                  /* index of its group's */
+};
+
 struct miner {
     TALLOC_CTX *scratch;            /* of the round in hand */
     unsigned round;
@@ -84,6 +89,10 @@ struct miner {
     char **good_file;
     size_t good_file_count;
     uint32_t good_read;             /* by the last walk */
+    /* whom notices go to */
+    struct victim *victim;
+    uint32_t victim_count;
+    struct qs_table *victims;       /* hash of the lowered address to its index */
     /* words */
     struct qs_table *words;         /* hash of a fixed token to its index */
     uint32_t *word_good, *word_seen;
@@ -148,6 +157,8 @@ enum qs_status qs_miner_read_message(struct miner *m, uint32_t message, size_t c
                                      bool *got, struct qs_error *err) QS_MUST_CHECK;
 /* All real mail once. Numbers begin with 1. */
 enum qs_status qs_miner_each_good(struct miner *m, on_good fn, struct qs_error *err) QS_MUST_CHECK;
+/* The real mail of directories alone, in the same way. */
+enum qs_status qs_miner_each_file(struct miner *m, on_good fn, struct qs_error *err) QS_MUST_CHECK;
 enum qs_status qs_miner_list_good(struct miner *m, struct qs_error *err) QS_MUST_CHECK;
 /* The messages that candidates come from, kept in memory. */
 enum qs_status qs_miner_read_samples(struct miner *m, struct work *w, struct qs_error *err) QS_MUST_CHECK;
@@ -226,6 +237,14 @@ bool qs_miner_shape_window(struct miner *m, const struct window *w, void *data);
 enum qs_status qs_miner_make_pattern(struct work *w, struct choice *c, struct qs_error *err) QS_MUST_CHECK;
 enum qs_status qs_miner_add_twin(const struct miner *m, struct work *w, uint32_t of,
                                  struct qs_error *err) QS_MUST_CHECK;
+
+/* --- victims.c --------------------------------------------------------------------------------- */
+
+enum qs_status qs_miner_find_victims(struct miner *m, struct qs_error *err) QS_MUST_CHECK;
+/* Has the message the empty sender and one recipient, who is among them? */
+bool qs_miner_to_victim(const struct miner *m, uint32_t message);
+/* Into the result, with what they catch. */
+enum qs_status qs_miner_add_victims(struct miner *m, struct qs_error *err) QS_MUST_CHECK;
 
 /* --- judge.c ----------------------------------------------------------------------------------- */
 
