@@ -37,6 +37,17 @@ struct qs_log_event {
 /* QS_OK: *out is filled. QS_SKIP: nothing of interest. QS_DATA: it can be read in two ways. */
 enum qs_status qs_log_line(struct qs_span line, struct qs_log_event *out) QS_MUST_CHECK;
 
+/* What times without a year or a zone are read by. */
+struct qs_log_clock {
+    int64_t now;                    /* seconds since 1970 */
+    int32_t offset;                 /* of local time, seconds east of UTC */
+};
+
+/* When a line was written, in seconds since 1970: "Nov 22 07:13:42 " of syslog (RFC 3164), in the last year that puts it no
+ * later than a day from now; "2026-11-22T07:13:42.5+01:00 " (RFC 3339), also with a blank for the T, with a zone as "+0100",
+ * "+01", "Z", or without one. False: the line does not begin so. */
+bool qs_log_time(struct qs_span line, const struct qs_log_clock *clock, int64_t *out);
+
 /* Gives the lines of a log to sink, without their ends; a line of more than 16 kB is cut there. Reads plain files and
  * what libarchive can uncompress (gzip, zstd, xz, bzip2, lz4). Stops after `most` uncompressed bytes with *cut set.
  * path "-": standard input. QS_IO, QS_GONE, QS_NOPERM; QS_DATA: damaged; QS_NOMEM: also when sink gives false. */

@@ -9,6 +9,7 @@
 #ifndef QSURGEON_SOURCES_H
 #define QSURGEON_SOURCES_H
 
+#include "qsurgeon/maillog.h"
 #include "qsurgeon/network.h"
 #include "qsurgeon/select.h"
 
@@ -50,6 +51,7 @@ struct qs_sources {
     bool logs, asn;                 /* logs were read; a database was there */
     uint64_t lines;                 /* of the logs */
     uint64_t unclear;               /* lines that can be read in two ways, since they quote a hostile address: left out */
+    uint64_t old;                   /* attempts before qs_sources_wish.since: not counted */
     uint64_t uncounted;             /* attempts of sources beyond the limit: not counted */
     bool recipients_limited;        /* distinct recipients stopped growing */
     bool log_cut;                   /* a log was larger than is read of one */
@@ -58,6 +60,9 @@ struct qs_sources {
 struct qs_sources_wish {
     char *const *logs;              /* files, also compressed; "-" is standard input */
     size_t log_count;
+    int64_t since;                  /* attempts that the logs tell of count from this time on, and where a line has no time;
+                                       0: all. What was delivered, and logins, always do: they speak for a source */
+    struct qs_log_clock clock;      /* with since */
     const char *mmdb;               /* NULL: none */
     uint32_t most;                  /* distinct sources of a kind; 0: 250,000 */
 };

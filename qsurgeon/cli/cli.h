@@ -51,5 +51,8 @@ void qs_complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* `rules mine`. */
 enum qs_status qs_rules_mine(struct qs_call *call, struct qs_error *err);
+/* Attempts that logs tell of shall count when they are no older than `age` seconds. */
+struct qs_sources_wish;
+void qs_logs_since(struct qs_sources_wish *wish, int64_t age);
 
 #endif

@@ -93,10 +93,21 @@ static void tell(struct qs_call *call, const struct qs_block *block)
         fprintf(call->out, "%u blocked, %" PRIu64 " spared\n", block->count, block->spared_all);
 }
 
+static bool any_attempt(const struct qs_sources *sources)
+{
+    for (uint32_t i = 0; i < sources->count[QS_SOURCE_ADDRESS]; i++) {
+        const struct qs_source *s = &sources->of[QS_SOURCE_ADDRESS][i];
+        if (s->tried_unknown || s->tried_relay || s->tried_other)
+            return true;
+    }
+    return false;
+}
+
 static enum qs_status run(struct qs_call *call, struct qs_error *err)
 {
     const struct qs_options *o = call->options;
-    const struct qs_sources_wish how = {.logs = o->logs, .log_count = o->log_count};
+    const int64_t window = o->defer_for > 0 ? o->defer_for : HOURS_4;
+    struct qs_sources_wish how = {.logs = o->logs, .log_count = o->log_count};
     struct qs_block_wish wish = {.format = QS_BLOCK_PLAIN, .over = o->over ? o->over : OVER};
     struct qs_session *session = NULL;
     struct qs_sources *sources = NULL;
@@ -113,6 +124,7 @@ static enum qs_status run(struct qs_call *call, struct qs_error *err)
         status = read_block(call, o->output, &older, err);
     if (older && !o->format)
         wish.format = older->format;
+    qs_logs_since(&how, o->selection->younger >= 0 ? o->selection->younger : window);
     if (status == QS_OK)
         status = qs_session_open(call, false, NULL, NULL, &session, err);
     if (status == QS_OK)
@@ -121,7 +133,7 @@ static enum qs_status run(struct qs_call *call, struct qs_error *err)
         return status;
     const struct qs_site *site = session->view.judgement->site;
     wish.now = time(NULL);
-    wish.until = wish.now + (o->defer_for > 0 ? o->defer_for : HOURS_4);
+    wish.until = wish.now + window;
     status = qs_block_choose(call->memory, sources, site, &wish, &block, err);
     if (status == QS_OK && older)
         status = qs_block_merge(block, older, sources, site, &wish, err);
@@ -129,6 +141,9 @@ static enum qs_status run(struct qs_call *call, struct qs_error *err)
         status = write_block(call, o->output, block, err);
     if (status == QS_OK)
         tell(call, block);
+    if (status == QS_OK && sources->old > 0 && !any_attempt(sources))
+        qs_complain("all %" PRIu64 " attempts in the log are older than the time to block for, or than --younger: not counted",
+                    sources->old);
     return status;
 }
 
@@ -141,6 +156,7 @@ const struct qs_command qs_cmd_block = {
                QS_OPTION(QS_OPT_LOG) | QS_OPTION(QS_OPT_PRUNE),
     .description = "Formats: nft, postfix-cidr, postscreen, sendmail-access, fail2ban, rspamd, plain. For 4 hours unless --for\n"
                    "says otherwise. Nothing is loaded; the file says how. Who is trusted or sent real mail, too, is spared.\n"
-                   "What has not expired in an older FILE stays.\n",
+                   "What has not expired in an older FILE stays. Attempts in a log count when they are no older than that\n"
+                   "time, or than --younger.\n",
     .run = run,
 };

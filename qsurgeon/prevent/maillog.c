@@ -249,6 +249,96 @@ static bool take_tag(struct qs_span *rest, struct qs_span *tag)
     return false;
 }
 
+/* --- times --------------------------------------------------------------------------------------------- */
+
+static bool take_number(struct qs_span *rest, unsigned digits, uint64_t most, unsigned *out)
+{
+    uint64_t n = 0;
+    if (rest->len < digits || !qs_parse_u64((struct qs_span){rest->ptr, digits}, &n) || n > most)
+        return false;
+    *out = (unsigned)n;
+    rest->ptr += digits;
+    rest->len -= digits;
+    return true;
+}
+
+/* Seconds since 1970 of a date in the Gregorian calendar, by the days since 1 March of year 0. */
+static int64_t seconds_of(unsigned year, unsigned month, unsigned day, unsigned second)
+{
+    const int64_t y = (int64_t)year - (month < 3), m = (month + 9) % 12;
+    return ((y * 365 + y / 4 - y / 100 + y / 400 + (m * 153 + 2) / 5 + day - 1) - 719468) * 86400 + second;
+}
+
+static bool take_clock(struct qs_span *rest, unsigned *second)
+{
+    unsigned h, m, s;
+    if (!take_number(rest, 2, 23, &h) || !take_word(rest, ":") || !take_number(rest, 2, 59, &m) || !take_word(rest, ":") ||
+        !take_number(rest, 2, 60, &s))
+        return false;
+    *second = h * 3600 + m * 60 + s;
+    return true;
+}
+
+static bool take_zone(struct qs_span *rest, int32_t *offset)
+{
+    unsigned h, m = 0;
+    if (take_word(rest, "Z")) {
+        *offset = 0;
+        return true;
+    }
+    const bool west = qs_span_starts(*rest, "-");
+    if (!take_word(rest, west ? "-" : "+"))
+        return true;                /* local */
+    if (!take_number(rest, 2, 23, &h))
+        return false;
+    const bool colon = take_word(rest, ":");
+    if (!take_number(rest, 2, 59, &m) && colon)
+        return false;
+    *offset = (int32_t)(h * 3600 + m * 60) * (west ? -1 : 1);
+    return true;
+}
+
+static bool time_of_syslog(struct qs_span line, const struct qs_log_clock *clock, int64_t *out)
+{
+    static const char months[] = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec ";
+    const char *name = line.len > 4 ? memmem(months, sizeof months - 1, line.ptr, 4) : NULL;
+    unsigned day, second;
+    if (!name || (name - months) % 4 != 0)
+        return false;
+    line = (struct qs_span){line.ptr + 4, line.len - 4};
+    if (!(take_word(&line, " ") ? take_number(&line, 1, 9, &day) : take_number(&line, 2, 31, &day)) || day == 0 ||
+        !take_word(&line, " ") || !take_clock(&line, &second) || !take_word(&line, " "))
+        return false;
+    const unsigned month = (unsigned)(name - months) / 4 + 1;
+    unsigned year = (unsigned)((clock->now + 86400) / 31556952) + 1972;         /* surely too late by one or two */
+    do
+        *out = seconds_of(--year, month, day, second) - clock->offset;
+    while (*out > clock->now + 86400);
+    return true;
+}
+
+bool qs_log_time(struct qs_span line, const struct qs_log_clock *clock, int64_t *out)
+{
+    unsigned year, month, day, second;
+    int32_t offset = clock->offset;
+    struct qs_span rest = line;
+    if (!take_number(&rest, 4, 9999, &year) || year < 1970)
+        return clock->now > 0 && time_of_syslog(line, clock, out);
+    if (!take_word(&rest, "-") || !take_number(&rest, 2, 12, &month) || month == 0 || !take_word(&rest, "-") ||
+        !take_number(&rest, 2, 31, &day) || day == 0 || (!take_word(&rest, "T") && !take_word(&rest, " ")) ||
+        !take_clock(&rest, &second))
+        return false;
+    if (take_word(&rest, ".") || take_word(&rest, ","))
+        while (rest.len && *rest.ptr >= '0' && *rest.ptr <= '9')
+            rest = (struct qs_span){rest.ptr + 1, rest.len - 1};
+    if (!take_zone(&rest, &offset) || !take_word(&rest, " "))
+        return false;
+    *out = seconds_of(year, month, day, second) - offset;
+    return true;
+}
+
+/* --- lines of a mail server ----------------------------------------------------------------------------- */
+
 enum qs_status qs_log_line(struct qs_span line, struct qs_log_event *out)
 {
     struct qs_log_event e = {.kind = QS_LOG_REFUSED};

@@ -28,6 +28,7 @@ struct ids {
 
 struct counting {
     const struct qs_view *view;
+    const struct qs_sources_wish *wish;
     struct qs_sources *out;
     struct qs_intern *names;
     struct qs_table *index[QS_SOURCE_KINDS];
@@ -414,6 +415,17 @@ static void count_event(struct counting *c, const struct qs_log_event *e)
     }
 }
 
+static bool is_attempt(enum qs_log_kind kind)
+{
+    return kind == QS_LOG_UNKNOWN || kind == QS_LOG_RELAY || kind == QS_LOG_REFUSED || kind == QS_LOG_NO_SUCH_USER;
+}
+
+static bool is_old(const struct qs_sources_wish *wish, struct qs_span line)
+{
+    int64_t when;
+    return wish->since > 0 && qs_log_time(line, &wish->clock, &when) && when < wish->since;
+}
+
 static bool count_line(void *data, struct qs_span line)
 {
     struct counting *c = data;
@@ -421,7 +433,9 @@ static bool count_line(void *data, struct qs_span line)
     enum qs_status status = qs_log_line(line, &e);
     c->out->lines++;
     c->out->unclear += status == QS_DATA;
-    if (status == QS_OK)
+    if (status == QS_OK && is_attempt(e.kind) && is_old(c->wish, line))
+        c->out->old++;
+    else if (status == QS_OK)
         count_event(c, &e);
     return !c->failed;
 }
@@ -489,7 +503,7 @@ enum qs_status qs_sources_count(TALLOC_CTX *parent, const struct qs_view *view, 
                                 const struct qs_sources_wish *wish, struct qs_sources **out, struct qs_error *err)
 {
     TALLOC_CTX *scratch = talloc_new(NULL);
-    struct counting c = {.view = view, .most = wish->most ? wish->most : MOST_SOURCES};
+    struct counting c = {.view = view, .wish = wish, .most = wish->most ? wish->most : MOST_SOURCES};
     enum qs_status status = QS_OK;
     c.out = talloc_zero(parent, struct qs_sources);
     c.failed = !c.out || !begin(&c, scratch);

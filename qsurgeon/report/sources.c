@@ -147,8 +147,9 @@ enum qs_status qs_report_sources_text(FILE *out, const struct qs_sources *source
         print_kind(out, sources, (enum qs_source_kind)k, style, !any);
         any = any || seen(sources, (enum qs_source_kind)k) > 0;
     }
-    if (sources->uncounted || sources->unclear || sources->recipients_limited || sources->log_cut)
+    if (sources->old || sources->uncounted || sources->unclear || sources->recipients_limited || sources->log_cut)
         fputc('\n', out);
+    note(out, sources->old, "attempt", "attempts", "in the log came before that time: not counted");
     note(out, sources->uncounted, "attempt", "attempts", "came from more sources than are kept apart: not counted");
     note(out, sources->unclear, "line of the log", "lines of the log",
          "quote addresses that look like log lines: left out");

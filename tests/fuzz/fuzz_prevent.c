@@ -23,7 +23,11 @@ static bool inside(struct qs_span part, struct qs_span whole)
 
 static void one_line(struct qs_span line)
 {
+    static const struct qs_log_clock clock = {.now = 1795331622, .offset = -3600};
     struct qs_log_event e;
+    int64_t when = 0;
+    if (qs_log_time(line, &clock, &when))
+        must(when >= -86400 && when <= INT64_C(253402387200));
     if (qs_log_line(line, &e) == QS_OK)
         must(inside(e.id, line) && inside(e.other, line) && inside(e.address, line) && inside(e.name, line) &&
              inside(e.recipient, line));

@@ -86,6 +86,17 @@ if grep -q 'spared 192.0.2.200: sent real mail' "$work/said" && grep -q '# spare
     ok "who sent real mail is spared, and it is said"; else not_ok "who sent real mail is spared, and it is said"; fi
 check "our networks are spared" grep -q 'spared 198.51.100.70: in the networks' "$work/said"
 
+# a log of yesterday; one in another zone; what was delivered then still speaks for its sender
+awk -v day="$(date -d '1 day ago' '+%b %e')" '/reject:/ { $1 = $2 = ""; sub(/^ +/, day " ") } 1' "$work/log" > "$work/yesterday"
+old() { run block --over 20 --for 4h --log "$work/yesterday" "$@" 2> "$work/said" | grep -v '^#' | tr '\n' ' '; }
+same "attempts of yesterday are not blocked for today" "$(old)" ""
+check "and that is said" grep -q 'all [0-9]* attempts in the log are older than the time to block for' "$work/said"
+same "--younger takes them" "$(old --younger 2d)" "192.0.2.9 203.0.113.0/24 2001:db8:1:2::/64 "
+same "a longer time does, too" "$(old --for 2d)" "192.0.2.9 203.0.113.0/24 2001:db8:1:2::/64 "
+check "an old delivery spares" grep -q 'spared 192.0.2.200: sent real mail' "$work/said"
+same "times without a zone are local" "$(export TZ=UTC-9; old --log "$work/log" --for 1h)" ""
+same "sources of the last hour" "$(run sources --json --younger 1h --log "$work/yesterday" | address 192.0.2.9)" ""
+
 printf '[site]\ntrusted_relays = 192.0.2.9\n' > "$work/site.conf"
 block --site "$work/site.conf" > "$work/trusting" 2> "$work/said"
 check "a trusted relay is spared" grep -q 'spared 192.0.2.9: a trusted relay' "$work/said"
@@ -147,7 +158,7 @@ same "rspamd: addresses and networks only" "$(grep -v '^#' "$work/rspamd" | pyth
 print(len([ipaddress.ip_network(line.strip()) for line in sys.stdin]))')" 3
 
 # expiry: what has passed goes, the rest stays, and what was changed by hand is left alone
-run block --over 20 --for 1s --log "$work/log" --format nft --output "$work/short" > /dev/null 2>&1
+run block --over 20 --for 1s --younger 1h --log "$work/log" --format nft --output "$work/short" > /dev/null 2>&1
 sleep 2
 same "prune drops what has expired" "$(run block --prune "$work/short")" "3 expired, 0 left"
 block --format nft --output "$work/short" > /dev/null 2>&1

@@ -102,6 +102,54 @@ static void cut_lines_are_harmless(void **state)
         }
 }
 
+static void times_are_read(void **state)
+{
+    enum { NOV_22 = 1795331622 };           /* 2026-11-22 07:13:42 UTC */
+    static const struct {
+        const char *line;
+        int64_t now;
+        int32_t offset;
+        int64_t want;                       /* -1: no time */
+    } times[] = {
+        {"Nov 22 07:13:42 mx postfix", NOV_22 + 60, 0, NOV_22},
+        {"Nov 22 08:13:42 mx postfix", NOV_22 + 60, 3600, NOV_22},
+        {"Nov 23 07:13:42 mx postfix", NOV_22, 0, NOV_22 + 86400},          /* a clock that is ahead */
+        {"Nov 23 07:13:43 mx postfix", NOV_22, 0, NOV_22 + 86401 - 365 * 86400},
+        {"Dec 31 23:59:59 mx postfix", 1798761600, 0, 1798761599},          /* read on 1 January 2027 at 0:00:00 */
+        {"Jan  1 00:00:00 mx postfix", 1798761600, 0, 1798761600},
+        {"Jan  1 00:00:00 mx postfix", 1798761599, 0, 1798761600},
+        {"Feb 29 12:00:00 mx postfix", 1709208000 + 5, 0, 1709208000},      /* 2024 */
+        {"Mar  1 00:00:00 mx postfix", 1709251200, 0, 1709251200},
+        {"2026-11-22T07:13:42.5+00:00 mx postfix", 0, 0, NOV_22},
+        {"2026-11-22T08:13:42,123456+01:00 mx postfix", 1, -3600, NOV_22},
+        {"2026-11-21T22:43:42-0830 mx postfix", 1, 0, NOV_22},
+        {"2026-11-22T06:13:42-01 mx", 1, 0, NOV_22},
+        {"2026-11-22T07:13:42Z mx", 1, 7200, NOV_22},
+        {"2026-11-22 09:13:42 mx", 1, 7200, NOV_22},
+        {"2000-02-29T00:00:00Z x", 1, 0, 951782400},
+        {"1970-01-01T00:00:00Z x", 1, 0, 0},
+        {"9999-12-31T23:59:60Z x", 1, 0, INT64_C(253402300800)},
+        {"Nov 22 07:13:42", NOV_22, 0, -1}, {"Nov 22 07:13:4 mx", NOV_22, 0, -1}, {"Nov  0 07:13:42 mx", NOV_22, 0, -1},
+        {"Nov 32 07:13:42 mx", NOV_22, 0, -1}, {"nov 22 07:13:42 mx", NOV_22, 0, -1}, {"ov D22 07:13:42 mx", NOV_22, 0, -1},
+        {"Nov 22 24:13:42 mx", NOV_22, 0, -1}, {"Nov 22 07:13:42 mx", 0, 0, -1}, {"2026-13-22T07:13:42Z mx", 1, 0, -1},
+        {"2026-11-22T07:13:42+1x mx", 1, 0, -1}, {"2026-11-22T07:13:42+01: mx", 1, 0, -1}, {"2026-11-22X07:13:42Z mx", 1, 0, -1},
+        {"1969-12-31T23:59:59Z x", NOV_22, 0, -1}, {"", NOV_22, 0, -1}, {"postfix/smtpd[1]: ", NOV_22, 0, -1},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof times / sizeof *times; i++) {
+        const struct qs_log_clock clock = {.now = times[i].now, .offset = times[i].offset};
+        int64_t got = -1;
+        const bool there = qs_log_time(qs_span_of(times[i].line), &clock, &got);
+        if (there != (times[i].want >= 0) || got != times[i].want)
+            fail_msg("%s: %lld, not %lld", times[i].line, (long long)got, (long long)times[i].want);
+        for (size_t len = 0; len < strlen(times[i].line); len++) {          /* cut anywhere, in a block of that size */
+            char *copy = talloc_memdup(root, times[i].line, len ? len : 1);
+            (void)!qs_log_time((struct qs_span){copy, len}, &clock, &got);
+            talloc_free(copy);
+        }
+    }
+}
+
 /* --- counting ------------------------------------------------------------------------------------------ */
 
 static char log_path[] = "/tmp/qsurgeon-test-log.XXXXXX";
@@ -162,6 +210,39 @@ static void logs_are_counted(void **state)
     assert_int_equal(find(s, QS_SOURCE_ADDRESS, "203.0.113.9")->delivered, 1);      /* a message, through a filter */
     assert_int_equal(find(s, QS_SOURCE_NETWORK, "2001:db8:1:2::/64")->tried_unknown, 1);
     assert_int_equal(s->lines, sizeof list / sizeof *list);
+    unlink(log_path);
+}
+
+/* Attempts count since a time; what speaks for a source always does. */
+static void old_attempts_are_left_out(void **state)
+{
+    static const char *const list[] = {
+        REJECT("192.0.2.1", "a"),
+        "2026-11-22T07:13:41Z mx postfix/smtpd[9]: NOQUEUE: reject: RCPT from unknown[192.0.2.1]: 454 4.7.1 <u@there.example>: "
+        "Relay access denied; from=<>",
+        "2026-11-22T07:13:42Z mx postfix/smtpd[9]: NOQUEUE: reject: RCPT from unknown[192.0.2.1]: 454 4.7.1 <u@there.example>: "
+        "Relay access denied; from=<>",
+        "mx postfix/smtpd[9]: NOQUEUE: reject: RCPT from unknown[192.0.2.1]: 454 4.7.1 <u@there.example>: Relay access denied; from=<>",
+        "2020-11-22T07:13:42Z mx postfix/smtpd[9]: CCCCCC1: client=unknown[192.0.2.2]",
+        "2020-11-22T07:13:42Z mx postfix/smtp[9]: CCCCCC1: to=<j@h>, relay=mx, delay=1, dsn=2.0.0, status=sent (ok)",
+        "2020-11-22T07:13:42Z mx postfix/smtpd[9]: CCCCCC2: client=unknown[192.0.2.2]",
+        "2020-11-22T07:13:42Z mx postfix/smtp[9]: CCCCCC2: to=<j@h>, relay=mx, delay=1, dsn=5.1.1, status=bounced (no)",
+        "2020-11-22T07:13:42Z mx sm-mta[9]: 5AMCnT01: <joe@here.example>... User unknown",
+        "2026-11-22T07:13:42Z mx sm-mta[9]: 5AMCnT01: from=<a@b>, size=0, class=0, nrcpts=0, proto=SMTP, relay=[192.0.2.2]",
+    };
+    char *paths[1];
+    struct qs_sources *s = NULL;
+    struct qs_sources_wish wish = log_of(paths, list, sizeof list / sizeof *list);
+    (void)state;
+    wish.since = 1795331622;
+    wish.clock = (struct qs_log_clock){.now = wish.since + 3600};
+    assert_int_equal(qs_sources_count(root, view_new(NULL, 0), NULL, &wish, &s, NULL), QS_OK);
+    const struct qs_source *a = find(s, QS_SOURCE_ADDRESS, "192.0.2.1"), *b = find(s, QS_SOURCE_ADDRESS, "192.0.2.2");
+    assert_int_equal(a->tried_unknown, 1);
+    assert_int_equal(a->tried_relay, 2);
+    assert_int_equal(b->tried_unknown, 0);
+    assert_int_equal(b->delivered, 1);
+    assert_int_equal(s->old, 3);
     unlink(log_path);
 }
 
@@ -326,6 +407,8 @@ int main(void)
         cmocka_unit_test_teardown(lines_are_read_by_position, free_all),
         cmocka_unit_test_teardown(cut_lines_are_harmless, free_all),
         cmocka_unit_test_teardown(logs_are_counted, free_all),
+        cmocka_unit_test_teardown(times_are_read, free_all),
+        cmocka_unit_test_teardown(old_attempts_are_left_out, free_all),
         cmocka_unit_test_teardown(memory_is_bounded, free_all),
         cmocka_unit_test_teardown(words_for_no_such_user, free_all),
         cmocka_unit_test_teardown(only_bad_strangers_are_blocked, free_all),
