@@ -65,7 +65,10 @@ enum qs_trait {
 struct qs_received {
     struct qs_span from, by, with, id;  /* tokens behind these words, or empty */
     struct qs_span address;             /* the client address in brackets, without them */
-    struct qs_span name;                /* in the same comment in front of it: what the host looked up; or empty */
+    struct qs_span bare;                /* without brackets: the last comment in front of "by" that holds nothing else, as qmail and
+                                           others write it, or the word behind "from", where neither that nor `address` is there;
+                                           it may be none all the same */
+    struct qs_span name;                /* in the same comment in front of the address: what the host looked up; or empty */
     bool login;                         /* the client had logged in: "with ESMTPSA" and the like (RFC 3848), or a comment
                                            behind the address says so, as those of Postfix and sendmail do */
 };

@@ -356,11 +356,27 @@ static void content_field(struct part *part, struct qs_span name, struct qs_span
 static const struct part plain_part = { .kind = KIND_PLAIN };
 static const struct part message_part = { .kind = KIND_MESSAGE };
 
+/* Could it be an address? Of letters, digits and marks that those are made of. */
+static bool is_like_address(struct qs_span text)
+{
+    unsigned dots = 0, colons = 0;
+    for (size_t i = 0; i < text.len; i++) {
+        char c = byte_lower(text.ptr[i]);
+        dots += c == '.';
+        colons += c == ':';
+        if (c != '.' && c != ':' && !byte_is_digit(c) && !(c >= 'a' && c <= 'f')) {
+            return false;
+        }
+    }
+    return text.len < 46 && (colons > 1 || (colons == 0 && dots == 3));
+}
+
 static void parse_received(struct qs_received *r, struct qs_span value)
 {
     *r = (struct qs_received){ .from = { NULL, 0 } };
     const char *p = value.ptr, *end = p + value.len;
     struct qs_span *want = NULL;
+    const char *comment = p;    /* the beginning of the last one */
     unsigned inside = 0;        /* parentheses */
     bool claimed = false;       /* the address is the word behind "from": what the client says, where comments tell another */
     while (p < end) {
@@ -368,9 +384,12 @@ static void parse_received(struct qs_received *r, struct qs_span value)
         if (byte_is_blank(c)) {
             p++;
         } else if (c == '(') {
-            inside++;
             p++;
+            comment = inside++ == 0 ? p : comment;
         } else if (c == ')') {
+            if (inside == 1 && r->from.ptr != NULL && r->by.ptr == NULL && is_like_address(span_between(comment, p))) {
+                r->bare = span_between(comment, p);
+            }
             inside -= inside > 0;
             if (r->address.len == 0 || claimed) {
                 r->name.len = 0;    /* was not in front of an address */
@@ -439,7 +458,13 @@ static void parse_received(struct qs_received *r, struct qs_span value)
         }
         if (n == r->from.len) {
             r->address = r->from;
+            claimed = true;
         }
+    }
+    if (r->address.len > 0 && !claimed) {
+        r->bare.len = 0;
+    } else if (r->address.len == 0 && r->bare.len == 0 && is_like_address(r->from)) {
+        r->bare = r->from;
     }
 }
 

@@ -363,12 +363,13 @@ static void keep_last_client(struct qs_scan_lens *lens, const struct qs_mail *ma
 {
     for (unsigned i = 0; i < mail->received_count; i++) {
         const struct qs_received *r = &mail->received[i];
+        const struct qs_span address = r->bare.len ? r->bare : r->address;
         struct qs_network client;
-        bool known = r->address.len && qs_network_parse(r->address, &client, NULL) == QS_OK;
+        bool known = address.len && qs_network_parse(address, &client, NULL) == QS_OK;
         if (!known || (qs_border_inside(lens->border, &client) && !qs_border_trusts(lens->border, &client)))
             continue;
         if (!r->login && is_mail_protocol(r->with))
-            m->last_client = keep(lens->scan, r->address);
+            m->last_client = keep(lens->scan, address);
         return;
     }
 }

@@ -97,15 +97,23 @@ cat > "$work/send.py" <<'PYTHON'
 import smtplib
 import sys
 # what a host of ours says that it had from outside; behind it whatever a stranger says
-inner = "Received: from x (%s) by inner.site.example (%s) with %s id 4ABCDEF; Sun, 22 Nov 2026 10:00:00 +0000\n"
-stranger = inner % ("unknown [203.0.113.77]", "Postfix", "ESMTP")
-through = inner % ("filter.example [198.51.100.7]", "Postfix", "ESMTPS")
+line = "Received: from x (%s) by inner.site.example (%s) with %s id 4ABCDEF; Sun, 22 Nov 2026 10:00:00 +0000\n"
+inner = "inner.site.example"
+stranger = line % ("unknown [203.0.113.77]", "Postfix", "ESMTP")
+through = line % ("filter.example [198.51.100.7]", "Postfix", "ESMTPS")
 there = {
-    "inner": stranger, "inner-through": through + stranger, "inner-twice": inner % ("[127.0.0.1]", "amavis", "ESMTP") + stranger,
-    "inner-sendmail": inner % ("[203.0.113.77]", "8.17.1/8.17.1", "ESMTP") + through,
-    "inner-login": inner % ("unknown [203.0.113.77]", "Postfix", "ESMTPSA"),
-    "inner-sendmail-login": inner % ("[203.0.113.77]) (authenticated bits=0", "8.17.1/8.17.1", "ESMTP"),
-    "inner-web": inner % ("[203.0.113.77]", "webmail", "HTTP"), "inside": "",
+    "inner": stranger, "inner-through": through + stranger, "inner-twice": line % ("[127.0.0.1]", "amavis", "ESMTP") + stranger,
+    "inner-sendmail": line % ("[203.0.113.77]", "8.17.1/8.17.1", "ESMTP") + through,
+    "inner-login": line % ("unknown [203.0.113.77]", "Postfix", "ESMTPSA"),
+    "inner-sendmail-login": line % ("[203.0.113.77]) (authenticated bits=0", "8.17.1/8.17.1", "ESMTP"),
+    "inner-qmail": f"Received: from unknown (HELO x)(198.51.100.7) (203.0.113.77)\n  by {inner} with SMTP; 22 Nov 2026 10:00:00 -0000\n",
+    "inner-bare": f"Received: from x (203.0.113.77) by {inner} with ESMTP id 5; Sun, 22 Nov 2026 10:00:00 +0000\n" + through,
+    "inner-alone": f"Received: from 203.0.113.77 by {inner} with SMTP; Sun, 22 Nov 2026 10:00:00 +0000\n" + through,
+    "inner-filter": f"Received: from x (198.51.100.7) by {inner} with ESMTP id 5; Sun, 22 Nov 2026 10:00:00 +0000\n" + stranger,
+    "inner-exchange": f"Received: from x (127.0.0.1) by {inner} (127.0.0.2) with Microsoft SMTP Server id 15.0; Sun, 22 Nov 2026 "
+                      "10:00:00 +0000\n" + stranger,
+    "inner-ident": f"Received: from x (HELO x) (a@198.51.100.7) by {inner} with SMTP; 22 Nov 2026 10:00:00 -0000\n" + stranger,
+    "inner-web": line % ("[203.0.113.77]", "webmail", "HTTP"), "inside": "",
 }
 domain = sys.argv[2]
 for client, name in (("198.51.100.7", "through"), ("203.0.113.77", "around"), ("198.51.100.8", "neighbour"),
@@ -119,12 +127,13 @@ PYTHON
 marked() { python3 -c 'import json, sys
 m = {r["subject"].split("@")[0]: "+".join(r["marks"]) for r in map(json.loads, open(sys.argv[1])) if r["marks"]}
 print(" ".join(f"{k}={m[k]}" for k in sorted(m)))' "$1"; }
-want='around=bypass inner=bypass inner-sendmail=bypass inner-twice=bypass neighbour=bypass root=bypass+host-name'
+want='around=bypass inner=bypass inner-alone=bypass inner-bare=bypass inner-exchange=bypass inner-ident=bypass'
+want="$want inner-qmail=bypass inner-sendmail=bypass inner-twice=bypass neighbour=bypass root=bypass+host-name"
 python3 "$work/send.py" "$port" first.example
 run list --json > "$work/list"
 check "what came around the filter is marked" [ "$(marked "$work/list")" = "$want" ]
 count=$(run list --ids --where "marks LIKE '%bypass%'" | wc -l)
-check "and can be selected" [ "$count" = 6 ]
+check "and can be selected" [ "$count" = 11 ]
 
 # --- rules
 status=0

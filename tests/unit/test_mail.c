@@ -224,6 +224,42 @@ static void received(void **state)
     }
 }
 
+/* Addresses without brackets. */
+static void received_bare(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *value, *address, *bare;
+    } cases[] = {
+        { "from unknown (HELO a.example) (192.0.2.4) by b.example with SMTP; 1 Jan 2024", "", "192.0.2.4" },
+        { "from unknown (HELO a)(198.51.100.1) (192.0.2.4)\n  by b.example with SMTP; 1 Jan 2024", "", "192.0.2.4" },  /* greets so */
+        { "from a (192.0.2.7) by b.example (198.51.100.2) with Microsoft SMTP Server (TLS) id 15.0; Mon", "", "192.0.2.7" },
+        { "from a.example (2001:db8::7) by b.example with ESMTP id 6", "", "2001:db8::7" },
+        { "from 2001:db8::8 by b.example with SMTP", "", "2001:db8::8" },
+        { "from 192.0.2.5 by b.example", "192.0.2.5", "" },
+        { "from [10.0.0.1] (192.0.2.8) by b.example with SMTP", "10.0.0.1", "192.0.2.8" },
+        { "from 10.0.0.1 (192.0.2.8) by b.example with SMTP", "10.0.0.1", "192.0.2.8" },
+        /* brackets tell for sure */
+        { "from x (198.51.100.1) (x [192.0.2.9]) by b.example with SMTP", "192.0.2.9", "" },
+        { "from x (x [192.0.2.9]) (198.51.100.1) by b.example with SMTP", "192.0.2.9", "" },
+        /* something else, or somebody else's word */
+        { "from x ((198.51.100.1)) by b.example with SMTP", "", "" },
+        { "from x (HELO 198.51.100.1) by b.example with SMTP", "", "" },
+        { "from x (who@198.51.100.1) by b.example with SMTP", "", "" },
+        { "from x (2024.12) (12:30) (8.17.1) () by b.example with SMTP", "", "" },
+        { "(198.51.100.1) from x by b.example with SMTP", "", "" },
+        { "from x by b.example (198.51.100.1) with SMTP", "", "" },
+        { "from x (198.51.100.1", "", "" },
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char message[400];
+        snprintf(message, sizeof(message), "Received: %s\n\n", cases[i].value);
+        scan(message);
+        assert_span(mail.received[0].address, cases[i].address);
+        assert_span(mail.received[0].bare, cases[i].bare);
+    }
+}
+
 static void traits(void **state)
 {
     (void)state;
@@ -728,7 +764,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(fields),    cmocka_unit_test(header_ends),  cmocka_unit_test(from_addresses),
-        cmocka_unit_test(subjects),  cmocka_unit_test(received),     cmocka_unit_test(traits),
+        cmocka_unit_test(subjects),  cmocka_unit_test(received),
+        cmocka_unit_test(received_bare),     cmocka_unit_test(traits),
         cmocka_unit_test(plain),     cmocka_unit_test(multiparts),   cmocka_unit_test(alternatives),
         cmocka_unit_test(dresses),   cmocka_unit_test(attachments),  cmocka_unit_test(hosts),
         cmocka_unit_test(structure), cmocka_unit_test(reports),      cmocka_unit_test(text_bounces),
