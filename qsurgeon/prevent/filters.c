@@ -133,17 +133,17 @@ static bool in_top(const struct qs_mined_rule *rule)
 
 /* --- Postfix ----------------------------------------------------------------------------------------- */
 
-static void say_postfix_action(struct writer *w, const char *name)
+static void say_postfix_action(struct writer *w, const char *why, const char *name)
 {
     switch (w->action) {
     case QS_MINE_REJECT:
-        say(w, "REJECT 5.7.1 Message refused, pattern %s", name);
+        say(w, "REJECT 5.7.1 Message refused, %s%s", why, name);
         return;
     case QS_MINE_HOLD:
-        say(w, "HOLD pattern %s", name);
+        say(w, "HOLD %s%s", why, name);
         return;
     case QS_MINE_DISCARD:
-        say(w, "DISCARD pattern %s", name);
+        say(w, "DISCARD %s%s", why, name);
         return;
     }
 }
@@ -168,43 +168,43 @@ static void say_postfix_part(struct writer *w, bool header, const char *kind)
                 say(w, ":.*");
             }
             say(w, "%s/ ", rule->pattern);
-            say_postfix_action(w, rule->name);
+            say_postfix_action(w, "pattern ", rule->name);
             say(w, "\n");
         }
     }
 }
 
-static const char *notice_action(enum qs_mine_action action)
-{
-    switch (action) {
-    case QS_MINE_REJECT:
-        return "REJECT 5.7.1 Notice to a forged sender refused";
-    case QS_MINE_HOLD:
-        return "HOLD notice to a forged sender";
-    case QS_MINE_DISCARD:
-        return "DISCARD notice to a forged sender";
-    }
-    return "";
-}
+static const char notice[] = "notice to a forged sender";
 
-static void say_notices_of(struct writer *w, const struct qs_mined_group *g)
+static void say_notices_head(struct writer *w, const char *mark)
 {
     const struct qs_mined *m = w->mined;
-    say(w, "\n# %s: %s, %s. With the header and body rules, this catches %u of the %u messages it was made from",
-        group_of(w, g)->name, qs_verdict_name((enum qs_verdict)group_of(w, g)->verdict),
-        qs_cause_name((enum qs_cause)group_of(w, g)->cause), g->train_either, g->train);
-    if (g->later > 0)
-        say(w, ",\n# and %u of %u that came later (%.1f%%)", g->later_either, g->later, 100.0 * g->later_either / g->later);
-    say(w, ".\n");
-    for (uint32_t v = 0; v < g->victims; v++) {
-        const struct qs_mined_victim *victim = &m->victim[g->first_victim + v];
-        say(w, "# hits %u of those it was made from; ", victim->train);
+    say(w, "%s Users to whom notices about mail come that others sent in their name. This stops all notices to them, also\n"
+           "%s those about mail of their own: only while the storm lasts. ", mark, mark);
+    if (m->victim_count == 0)
+        say(w, "None here, or they get notices that may be real.\n");
+    else
+        say(w, "No notice to them in the queue may be real%s.\n", m->good_files ? ", none in the directories is" : "");
+}
+
+/* What the group's victims catch, and for each of them a line of the table. */
+static void say_victims(struct writer *w, const char *mark, const struct qs_mined_group *g,
+                        void (*say_victim)(struct writer *w, uint32_t victim))
+{
+    for (uint32_t v = g->first_victim; v < g->first_victim + g->victims; v++) {
+        say(w, "%s %s: hits %u of those it was made from; ", mark, group_of(w, g)->name, w->mined->victim[v].train);
         if (g->later > 0)
-            say(w, "hits %u later; ", victim->later);
-        say(w, "0 real\n/^");
-        say_escaped(w, victim->address, ".+", "\\");
-        say(w, "$/ qsurgeon_notices\n");
+            say(w, "hits %u later; ", w->mined->victim[v].later);
+        say(w, "0 real\n");
+        say_victim(w, v);
     }
+}
+
+static void say_postfix_victim(struct writer *w, uint32_t victim)
+{
+    say(w, "/^");
+    say_escaped(w, w->mined->victim[victim].address, ".+", "\\");
+    say(w, "$/ qsurgeon_notices\n");
 }
 
 /* Behind DATA, where servers that only ask whether a sender exists have hung up, and with one recipient only. */
@@ -212,18 +212,25 @@ static void say_postfix_notices(struct writer *w, const char *kind)
 {
     const struct qs_mined *m = w->mined;
     say(w, "# smtpd_restriction_classes = qsurgeon_notices\n"
-           "# qsurgeon_notices = check_sender_access inline:{{<> = %s}}\n"
+           "# qsurgeon_notices = check_sender_access inline:{{<> = ");
+    say_postfix_action(w, notice, "");
+    say(w, "}}\n"
            "# smtpd_data_restrictions = check_recipient_access %s:/etc/postfix/notices.%s\n"
-           "# Forged senders, by qsurgeon rules mine: users to whom notices about mail come that others sent in their name.\n"
-           "# This stops all notices to them, also those about mail of their own: only while the storm lasts.\n",
-        notice_action(w->action), kind, kind);
-    if (m->victim_count == 0)
-        say(w, "# None here, or they get notices that may be real.\n");
-    else
-        say(w, "# No notice to them in the queue may be real%s.\n", m->good_files ? ", and none is in the directories" : "");
-    for (size_t i = 0; i < m->group_count; i++)
-        if (m->group[i].victims > 0)
-            say_notices_of(w, &m->group[i]);
+           "# Forged senders, by qsurgeon rules mine.\n",
+        kind, kind);
+    say_notices_head(w, "#");
+    for (size_t i = 0; i < m->group_count; i++) {
+        const struct qs_mined_group *g = &m->group[i];
+        if (g->victims == 0)
+            continue;
+        say(w, "\n# %s: %s, %s. With the header and body rules, this catches %u of the %u messages it was made from",
+            group_of(w, g)->name, qs_verdict_name((enum qs_verdict)group_of(w, g)->verdict),
+            qs_cause_name((enum qs_cause)group_of(w, g)->cause), g->train_either, g->train);
+        if (g->later > 0)
+            say(w, ",\n# and %u of %u that came later (%.1f%%)", g->later_either, g->later, 100.0 * g->later_either / g->later);
+        say(w, ".\n");
+        say_victims(w, "#", g, say_postfix_victim);
+    }
 }
 
 static void say_postfix(struct writer *w, enum qs_mine_part part, const char *kind)
@@ -265,14 +272,14 @@ static bool first_of_field(const struct qs_mined *m, size_t at)
     return true;
 }
 
-static void say_sendmail_action(struct writer *w, const char *name)
+static void say_sendmail_action(struct writer *w, const char *why, const char *name)
 {
     switch (w->action) {
     case QS_MINE_REJECT:
-        say(w, "$#error $@ 5.7.1 $: \"550 5.7.1 Message refused, pattern %s\"\n", name);
+        say(w, "$#error $@ 5.7.1 $: \"550 5.7.1 Message refused, %s%s\"\n", why, name);
         return;
     case QS_MINE_HOLD:
-        say(w, "$#error $@ quarantine $: pattern %s\n", name);
+        say(w, "$#error $@ quarantine $: %s%s\n", why, name);
         return;
     case QS_MINE_DISCARD:
         say(w, "$#discard $: discard\n");
@@ -294,8 +301,34 @@ static void say_sendmail_field(struct writer *w, const char *field)
         say(w, "R$*\t\t\t$: $(");
         say_name(w, m->rule[i].name);
         say(w, " $&{currHeader} $: OK $)\nR@MATCH\t\t\t");
-        say_sendmail_action(w, m->rule[i].name);
+        say_sendmail_action(w, "pattern ", m->rule[i].name);
     }
+}
+
+static void say_sendmail_victim(struct writer *w, uint32_t victim)
+{
+    say(w, "dnl `KQS_NOTICE_%u regex -a@MATCH ^<?", victim + 1);
+    say_escaped(w, w->mined->victim[victim].address, ".+", "\\");
+    say(w, ">?$'\n");
+}
+
+/* As Postfix has it: behind DATA, with one recipient, whose address is kept for that; $f is empty for the empty sender. */
+static void say_sendmail_notices(struct writer *w)
+{
+    const struct qs_mined *m = w->mined;
+    say(w, "\n");
+    say_notices_head(w, "dnl #");
+    say(w, "dnl # To use this, take the first dnl off each of the lines that follow. Rulesets of these names that are there already\n"
+           "dnl # must be joined with them by hand.\ndnl LOCAL_CONFIG\ndnl `KQS_STORE macro'\n");
+    for (size_t i = 0; i < m->group_count; i++)
+        say_victims(w, "dnl #", &m->group[i], say_sendmail_victim);
+    say(w, "dnl LOCAL_RULESETS\ndnl SLocal_check_rcpt\n"
+           "dnl R$*\t\t\t$: $(QS_STORE {QsRecipient} $@ $1 $) $1\n"
+           "dnl Scheck_data\ndnl R1\t\t\t$: 1 $| $&f\n");
+    for (uint32_t v = 0; v < m->victim_count; v++)
+        say(w, "dnl R1 $|\t\t\t$: $(QS_NOTICE_%u $&{QsRecipient} $: 1 $) $|\n", v + 1);
+    say(w, "dnl R@MATCH $|\t\t");
+    say_sendmail_action(w, notice, "");
 }
 
 static void say_sendmail(struct writer *w)
@@ -326,6 +359,8 @@ static void say_sendmail(struct writer *w)
     for (size_t i = 0; i < m->rule_count; i++)
         if (fits_sendmail(&m->rule[i]) && first_of_field(m, i))
             say_sendmail_field(w, m->rule[i].field);
+    if (m->victim_count > 0)
+        say_sendmail_notices(w);
 }
 
 /* --- content filters --------------------------------------------------------------------------------- */

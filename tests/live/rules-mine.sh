@@ -49,3 +49,7 @@ if ! root=$("$lab/get-sendmail" 2> "$work/why"); then
 fi
 sendmail_start "$work/sm" --site "$case/out/site.json" --mc "$case/forms/sendmail"
 python3 "$live/rules_formats.py" sendmail "$case/out" "$case/forms" "$port"
+"$QSURGEON" --mta postfix --queue "$work/smoke/pf/spool" --config "$work/smoke/pf/etc" rules mine --format sendmail > "$work/notices.mc"
+sed -i '/^dnl # To use this,/,$s/^dnl \([^#]\)/\1/' "$work/notices.mc"
+sendmail_start "$work/sm-notices" --site "$work/smoke/out/site.json" --mc "$work/notices.mc"
+python3 "$live/rules_formats.py" notices "$work/smoke/out" "$work/smoke/tables" "$port"

@@ -14,7 +14,7 @@ from result import report
 CASE, PORT = pathlib.Path(sys.argv[1]), int(sys.argv[2])
 OUT = CASE / "out"
 EACH = 15                       # messages of each campaign and of legitimate mail
-NOTICE = 554, b"5.7.1 <>: Sender address rejected: Notice to a forged sender refused"
+NOTICE = 554, b"5.7.1 <>: Sender address rejected: Message refused, notice to a forged sender"
 
 
 def answer(envelope):

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """rules_formats.py write OUT QUEUE CONFIG DIR: mined rules in the forms of other filters, in DIR, judged by those programs:
-sievec and sieve-test, SpamAssassin, rspamd. rules_formats.py sendmail OUT DIR PORT: the sendmail on PORT has them."""
+sievec and sieve-test, SpamAssassin, rspamd. rules_formats.py sendmail OUT DIR PORT: the sendmail on PORT has them.
+rules_formats.py notices OUT TABLES PORT: and the lines about notices, which the numbers in TABLES/notices.json shall feel."""
 import email
 import json
 import os
@@ -179,7 +180,36 @@ def check_sendmail(out, directory, port):
             report(f"sendmail: {name}", wrong, len(some(numbers)))
 
 
+def check_notices(out, tables, port):
+    """Notices to forged senders are refused behind DATA; other notices, other mail to them, and two recipients at once are not."""
+    notices = set(json.load(open(tables / "notices.json")))
+    envelopes = {m["n"]: m for m in map(json.loads, open(out / "envelopes.jsonl"))}
+    victims = {to for n in notices for to in envelopes[n]["rcpt_to"]}
+    _, legit = truth(out)
+
+    def answer(sender, to):
+        with smtplib.SMTP("127.0.0.1", port) as smtp:
+            smtp.ehlo("client.example")
+            smtp.mail(sender)
+            codes = {smtp.rcpt(address)[0] for address in to}
+            try:
+                return codes, *smtp.data(b"Subject: x\r\n\r\nx\r\n")
+            except smtplib.SMTPDataError as e:
+                return codes, e.smtp_code, e.smtp_error
+
+    told = {n: answer("", envelopes[n]["rcpt_to"]) for n in notices}
+    wrong = [f"{n}: {t}" for n, t in told.items() if t != ({250}, 550, b"5.7.1 Message refused, notice to a forged sender")]
+    report("sendmail: notices to forged senders are refused behind DATA", wrong, len(told))
+    others = [(e["mail_from"], e["rcpt_to"]) for e in (envelopes[n] for n in legit)
+              if e["mail_from"] == "" or victims.intersection(e["rcpt_to"])]
+    others += [("", sorted(victims))] + [("ann@elsewhere.example", [v]) for v in victims] + [(v, [v]) for v in victims]
+    wrong = [f"{o}: {a}" for o, a in ((o, answer(*o)) for o in others) if a[0] != {250} or a[1] != 250]
+    report("sendmail: nothing else is", wrong, len(others))
+
+
 if sys.argv[1] == "write":
     write(*map(pathlib.Path, sys.argv[2:6]))
+elif sys.argv[1] == "notices":
+    check_notices(pathlib.Path(sys.argv[2]), pathlib.Path(sys.argv[3]), int(sys.argv[4]))
 else:
     check_sendmail(pathlib.Path(sys.argv[2]), pathlib.Path(sys.argv[3]), int(sys.argv[4]))
