@@ -48,6 +48,8 @@ void qs_buffer_init(struct qs_buffer *buffer, TALLOC_CTX *parent);
 bool qs_buffer_reserve(struct qs_buffer *buffer, size_t more) QS_MUST_CHECK;
 bool qs_buffer_add(struct qs_buffer *buffer, struct qs_span bytes) QS_MUST_CHECK;
 bool qs_buffer_add_char(struct qs_buffer *buffer, char c) QS_MUST_CHECK;
+/* In decimal digits. */
+bool qs_buffer_add_number(struct qs_buffer *buffer, uint64_t number) QS_MUST_CHECK;
 
 /* What one scan thread needs to read messages one after the other. */
 struct qs_reader {

@@ -205,6 +205,16 @@ bool qs_buffer_add_char(struct qs_buffer *buffer, char c)
     return true;
 }
 
+bool qs_buffer_add_number(struct qs_buffer *buffer, uint64_t number)
+{
+    char digits[20];
+    size_t at = sizeof digits;
+    do
+        digits[--at] = (char)('0' + number % 10);
+    while ((number /= 10) > 0);
+    return qs_buffer_add(buffer, (struct qs_span){digits + at, sizeof digits - at});
+}
+
 struct qs_reader *qs_reader_new(TALLOC_CTX *parent)
 {
     struct qs_reader *reader = talloc_zero(parent, struct qs_reader);

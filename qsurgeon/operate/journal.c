@@ -87,6 +87,11 @@ static bool add(struct qs_journal *journal, const char *text)
     return qs_buffer_add(&journal->lines, qs_span_of(text));
 }
 
+static bool add_count(struct qs_journal *journal, const char *key, uint64_t number)
+{
+    return add(journal, key) && qs_buffer_add_number(&journal->lines, number);
+}
+
 static bool add_move(struct qs_journal *journal, const struct qs_move *m, bool first)
 {
     char numbers[200];
@@ -98,8 +103,7 @@ static bool add_move(struct qs_journal *journal, const struct qs_move *m, bool f
         return false;
     if (m->back && (!add(journal, "\",\"bk\":\"") || !add(journal, m->back)))
         return false;
-    snprintf(numbers, sizeof numbers, "\",\"i\":%" PRIu64, m->inode);
-    if (!add(journal, numbers) || (m->optional && !add(journal, ",\"o\":1")) || (m->log && !add(journal, ",\"l\":1")))
+    if (!add_count(journal, "\",\"i\":", m->inode) || (m->optional && !add(journal, ",\"o\":1")) || (m->log && !add(journal, ",\"l\":1")))
         return false;
     numbers[0] = '\0';
     if (m->kind == QS_STEP_TIMES)
@@ -120,9 +124,7 @@ static enum qs_status finish_line(struct qs_journal *journal, bool ok, struct qs
 enum qs_status qs_journal_moves(struct qs_journal *journal, uint32_t n, const struct qs_move *moves, size_t count,
                                 struct qs_error *err)
 {
-    char head[40];
-    snprintf(head, sizeof head, "{\"n\":%" PRIu32 ",\"moves\":[", n);
-    bool ok = add(journal, head);
+    bool ok = add_count(journal, "{\"n\":", n) && add(journal, ",\"moves\":[");
     for (size_t i = 0; ok && i < count; i++)
         ok = add_move(journal, &moves[i], i == 0);
     return finish_line(journal, ok && add(journal, "]}"), err);
@@ -131,9 +133,8 @@ enum qs_status qs_journal_moves(struct qs_journal *journal, uint32_t n, const st
 enum qs_status qs_journal_outcome(struct qs_journal *journal, uint32_t n, bool undone, enum qs_outcome outcome, const char *why,
                                   struct qs_error *err)
 {
-    char head[80];
-    snprintf(head, sizeof head, "{\"n\":%" PRIu32 ",\"%s\":\"%s\"", n, undone ? "back" : "outcome", outcome_words[outcome]);
-    bool ok = add(journal, head);
+    bool ok = add_count(journal, "{\"n\":", n) && add(journal, undone ? ",\"back\":\"" : ",\"outcome\":\"") &&
+              add(journal, outcome_words[outcome]) && add(journal, "\"");
     if (ok && why && why[0]) {
         json_t *text = json_string(why);            /* NULL where it is no UTF-8: the outcome says enough then */
         char *quoted = text ? json_dumps(text, JSON_ENCODE_ANY | JSON_ENSURE_ASCII) : NULL;

@@ -258,15 +258,25 @@ static json_t *header_of(const struct qs_plan *p)
     return NULL;
 }
 
+static bool add_text(struct qs_buffer *to, const char *key, const char *text)
+{
+    return qs_buffer_add(to, qs_span_of(key)) && qs_buffer_add(to, qs_span_of(text));
+}
+
+static bool add_time(struct qs_buffer *to, const char *key, int64_t time)
+{
+    return add_text(to, key, time < 0 ? "-" : "") && qs_buffer_add_number(to, time < 0 ? -(uint64_t)time : (uint64_t)time);
+}
+
 static bool add_item_line(struct qs_buffer *to, const struct qs_plan_item *item)
 {
-    char line[PATH_LONGEST + 800];
-    int n = snprintf(line, sizeof line,
-                     "{\"id\":\"%s\",\"queue\":\"%s\",\"path\":\"%s\",\"inode\":%" PRIu64 ",\"size\":%" PRIu64
-                     ",\"arrival\":%" PRId64 ",\"changed\":%" PRId64 ",\"digest\":\"%016" PRIx64 "\",\"reason\":\"%s\"}\n",
-                     item->id, item->queue_name, item->path, item->inode, item->size, item->arrival, item->changed, item->digest,
-                     item->reason);
-    return n > 0 && n < (int)sizeof line && qs_buffer_add(to, (struct qs_span){line, (size_t)n});
+    char digest[17];
+    snprintf(digest, sizeof digest, "%016" PRIx64, item->digest);
+    return add_text(to, "{\"id\":\"", item->id) && add_text(to, "\",\"queue\":\"", item->queue_name) &&
+           add_text(to, "\",\"path\":\"", item->path) && add_text(to, "\",\"inode\":", "") &&
+           qs_buffer_add_number(to, item->inode) && add_text(to, ",\"size\":", "") && qs_buffer_add_number(to, item->size) &&
+           add_time(to, ",\"arrival\":", item->arrival) && add_time(to, ",\"changed\":", item->changed) &&
+           add_text(to, ",\"digest\":\"", digest) && add_text(to, "\",\"reason\":\"", item->reason) && add_text(to, "\"}\n", "");
 }
 
 static void hex_digest(struct qs_span bytes, char hex[33])
