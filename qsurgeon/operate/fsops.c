@@ -26,6 +26,7 @@ struct dir {
     int fd;
     uint32_t users;             /* a call works in it, and opens others meanwhile */
     bool changed;               /* since the last sync */
+    int failure;                /* errno of that, or 0 */
 };
 
 struct qs_fs {
@@ -63,13 +64,20 @@ static bool component_ok(struct qs_span part)
     return part.len > 0 && !qs_span_is(part, ".") && !qs_span_is(part, "..");
 }
 
+static bool is_of_run(const char *path)
+{
+    return path[0] == '@' && path[1] == '/';
+}
+
 /* Writes the path below the queue directory into full[], "@/" replaced, every component checked. */
 static enum qs_status resolve(const struct qs_fs *fs, const char *path, char full[PATH_LONGEST], struct qs_error *err)
 {
-    bool of_run = path[0] == '@' && path[1] == '/';
-    int length = of_run ? snprintf(full, PATH_LONGEST, "%s/%s", fs->run, path + 2) : snprintf(full, PATH_LONGEST, "%s", path);
-    if (length <= 0 || length >= PATH_LONGEST || (of_run && !fs->run[0]))
+    const bool of_run = is_of_run(path);
+    const size_t before = of_run ? strlen(fs->run) : 0, length = strlen(path) - (of_run ? 1 : 0);
+    if (length == 0 || length >= PATH_LONGEST - before || (of_run && before == 0))
         return qs_fail(err, QS_DATA, "%s: not a usable path", path);
+    memcpy(full, fs->run, before);
+    memcpy(full + before, path + (of_run ? 1 : 0), length + 1);     /* "/" and the rest; the end too */
     for (const char *at = full;;) {
         size_t span = strcspn(at, "/");
         if (!component_ok((struct qs_span){at, span}))
@@ -80,26 +88,42 @@ static enum qs_status resolve(const struct qs_fs *fs, const char *path, char ful
     }
 }
 
-static enum qs_status sync_dir(struct dir *dir, struct qs_error *err)
+static void sync_part(void *data, unsigned thread, uint32_t begin, uint32_t end)
 {
-    if (dir->changed && TEMP_FAILURE_RETRY(fsync(dir->fd)) != 0 && errno != EINVAL)
-        return qs_fail_errno(err, errno, "cannot sync a directory of the queue");
-    dir->changed = false;
-    return QS_OK;
+    struct dir *const *list = data;
+    (void)thread;
+    for (uint32_t i = begin; i < end; i++)
+        list[i]->failure = TEMP_FAILURE_RETRY(fsync(list[i]->fd)) != 0 && errno != EINVAL ? errno : 0;
+}
+
+/* Each sync waits for the disk by itself: of many, several wait at a time, and one answer of the disk does for them. */
+static enum qs_status sync_dirs(struct dir **list, uint32_t count, struct qs_error *err)
+{
+    enum { AT_A_TIME = 8, GRAIN = 16 };
+    enum qs_status status = QS_OK;
+    qs_parallel(AT_A_TIME, count, GRAIN, sync_part, list);
+    for (uint32_t i = 0; i < count; i++) {
+        list[i]->changed = list[i]->failure != 0;
+        if (list[i]->failure && status == QS_OK)
+            status = qs_fail_errno(err, list[i]->failure, "cannot sync a directory of the queue");
+    }
+    return status;
 }
 
 /* Closes the directories that nobody works in, synced. */
 static enum qs_status close_unused(struct qs_fs *fs, struct qs_error *err)
 {
-    uint32_t kept = 0;
-    enum qs_status status = QS_OK;
+    struct dir *changed[OPEN_MOST];
+    uint32_t kept = 0, count = 0;
     struct qs_table *known = qs_table_new(fs, 64);
     if (!known)
         return qs_fail(err, QS_NOMEM, "out of memory");
+    for (uint32_t i = 0; i < fs->dir_count; i++)
+        if (fs->dirs[i]->users == 0 && fs->dirs[i]->changed)
+            changed[count++] = fs->dirs[i];
+    enum qs_status status = sync_dirs(changed, count, err);
     for (uint32_t i = 0; i < fs->dir_count; i++) {
         struct dir *dir = fs->dirs[i];
-        if (status == QS_OK && dir->users == 0)
-            status = sync_dir(dir, err);
         if (status == QS_OK && dir->users == 0) {
             close(dir->fd);
             talloc_free(dir);
@@ -198,11 +222,6 @@ static enum qs_status locate(struct qs_fs *fs, const char *path, bool make, char
     if (status == QS_OK)
         *name = slash ? slash + 1 : full;
     return status;
-}
-
-static bool is_of_run(const char *path)
-{
-    return path[0] == '@' && path[1] == '/';
 }
 
 /* --- opening ---------------------------------------------------------------------------------------------------------- */
@@ -550,13 +569,15 @@ enum qs_status qs_fs_rmdir(struct qs_fs *fs, const char *path, struct qs_error *
 
 enum qs_status qs_fs_sync(struct qs_fs *fs, struct qs_error *err)
 {
-    enum qs_status status = QS_OK;
+    struct dir *changed[OPEN_MOST + TWINS_OPEN_MOST];
+    uint32_t count = 0;
     for (unsigned t = 0; t < QS_THREADS_MAX; t++) {
         const struct qs_fs *one = qs_fs_of(fs, t);
-        for (uint32_t i = 0; one && status == QS_OK && i < one->dir_count; i++)
-            status = sync_dir(one->dirs[i], err);
+        for (uint32_t i = 0; one && i < one->dir_count; i++)
+            if (one->dirs[i]->changed)
+                changed[count++] = one->dirs[i];
     }
-    return status;
+    return sync_dirs(changed, count, err);
 }
 
 enum qs_status qs_fs_sync_all(struct qs_fs *fs, struct qs_error *err)
