@@ -111,6 +111,7 @@ struct plan {
     struct qs_step *list;
     size_t count;
     char here[PLACE], parked[PLACE + 2];        /* the message now, and in the run directory */
+    uint32_t shelf;
     bool no_memory;
 };
 
@@ -174,7 +175,7 @@ static void park_log(struct plan *p, const struct qs_queue *queue, const struct 
     char id[PLACE], from[PLACE], to[PLACE + 2];
     if (!pf_place_path(queue, log, e->id, from, sizeof from))
         return;
-    snprintf(to, sizeof to, "@/%s", from);
+    snprintf(to, sizeof to, "@/%s/%u/%s", pf_dir_name(log), p->shelf, e->id);
     struct qs_step *s = step(p, QS_STEP_MOVE, from, to);
     s->optional = s->log = true;
     if (pf_entry_dir(e) == PF_ACTIVE)
@@ -538,7 +539,8 @@ enum qs_status pf_steps(TALLOC_CTX *parent, const struct qs_queue *queue, const 
     struct plan p = {.list = talloc_array(parent, struct qs_step, STEPS_MOST)};
     if (p.list == NULL || !pf_entry_path(e, p.here, sizeof p.here))
         return qs_fail(err, p.list == NULL ? QS_NOMEM : QS_GONE, "%s", p.list == NULL ? "out of memory" : "left the queue");
-    snprintf(p.parked, sizeof p.parked, "@/%s", p.here);
+    p.shelf = what->shelf;
+    snprintf(p.parked, sizeof p.parked, "@/%s/%u/%s", pf_dir_name(pf_entry_dir(e)), p.shelf, e->id);
     enum qs_status status = plan_action(&p, parent, queue, e, reader, what, err);
     if (status == QS_OK && p.no_memory)
         status = qs_fail(err, QS_NOMEM, "out of memory");

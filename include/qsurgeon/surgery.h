@@ -64,6 +64,8 @@ struct qs_surgery {
     const char *reason;             /* HOLD on sendmail: the q line's text */
     const struct qs_span *drop;     /* DROP: addresses, as in the queue file */
     size_t drop_count;
+    uint32_t shelf;                 /* changes every some score of messages: a part of paths in the run directory by which its
+                                     * directories stay small, as most of the time that a rename takes is looking through them */
 };
 
 /* What wakes the MTA after a batch: a request for a socket below the queue directory, ended there by a NUL, or for a FIFO,

@@ -26,15 +26,14 @@
 #include "run.h"
 
 /* A batch costs a sync of the journal: where nothing has to be created for a message, it may be large. */
-enum { BATCH = 512, BATCH_OF_MOVES = 16384, HANDED_OVER = 64, CHASES = 8, STAMP = sizeof "20261122-041530" };
+enum { BATCH = 512, BATCH_OF_MOVES = 65536, HANDED_OVER = 1024, SHELF = 160, CHASES = 8, STAMP = sizeof "20261122-041530" };
 
 /* One message of the batch between being described and being moved. */
 struct prepared {
     uint32_t n;
-    struct qs_move *moves;
-    size_t count;
     enum qs_lock_rule rule;
-    struct qs_moving at;
+    struct qs_move *moves;          /* NULL: not described */
+    size_t count;
 };
 
 /* Is nothing created or edited for a message? */
@@ -176,40 +175,68 @@ static bool untouched(struct run *run, struct qs_fs *fs, const struct qs_plan_it
            (int64_t)st->st_ctim.tv_sec * 1000000000 + st->st_ctim.tv_nsec == item->changed;
 }
 
-/* The messages of a batch, looked at by several threads before they are described one after the other. */
-struct look {
-    bool untouched;
-    struct stat st;
-};
-struct looking {
+/* What the operation does to a message that is there as planned: its moves, owned by `parent`. */
+static enum qs_status describe_moves(const struct run *run, struct qs_fs *fs, TALLOC_CTX *parent, uint32_t n, const struct qs_entry *e,
+                                     const struct qs_envelope *envelope, const struct stat *message, struct prepared *out,
+                                     struct qs_error *err)
+{
+    const struct qs_plan *plan = run->plan;
+    struct qs_span *drop = plan->drop_count ? talloc_array(parent, struct qs_span, (unsigned)plan->drop_count) : NULL;
+    if (plan->drop_count && !drop)
+        return qs_fail(err, QS_NOMEM, "out of memory");
+    for (size_t i = 0; i < plan->drop_count; i++)
+        drop[i] = qs_span_of(plan->drop[i]);
+    struct qs_surgery what = {plan->action, run->how->now, plan->until, plan->note, drop, plan->drop_count, n / SHELF};
+    struct qs_step *steps = NULL;
+    size_t count = 0;
+    enum qs_status status = run->format->steps(parent, run->queue, e, run->reader, envelope, &what, &steps, &count, err);
+    struct prepared p = {.n = n, .count = count, .rule = run->format->lock_rule(run->queue, e)};
+    if (status == QS_OK)
+        status = qs_moves_prepare(parent, fs, steps, count, message, &p.moves, err);
+    if (status == QS_OK)
+        *out = p;
+    return status;
+}
+
+/* The messages of a batch, described ahead by several threads as far as they are untouched, so that nothing of them is read. */
+struct ahead {
     struct run *run;
     const uint32_t *numbers;
-    struct look *of;
+    struct prepared *of;
+    TALLOC_CTX *memory[QS_THREADS_MAX];     /* each thread's, as long as the batch */
 };
 
-static void look_part(void *data, unsigned thread, uint32_t begin, uint32_t end)
+static void describe_part(void *data, unsigned thread, uint32_t begin, uint32_t end)
 {
-    const struct looking *l = data;
-    struct qs_fs *fs = qs_fs_of(l->run->fs, thread);
+    const struct ahead *a = data;
+    const struct qs_envelope unread = {0};
+    struct qs_fs *fs = qs_fs_of(a->run->fs, thread);
+    struct stat st;
     for (uint32_t i = begin; i < end; i++) {
-        const struct qs_plan_item *item = &l->run->plan->items[l->numbers[i]];
+        const uint32_t n = a->numbers[i];
+        const struct qs_plan_item *item = &a->run->plan->items[n];
         const struct qs_entry e = {item->id, item->dir, item->kind, item->inode};
-        l->of[i].untouched = item->placed && qs_run_needs_work(l->run, l->numbers[i]) && untouched(l->run, fs, item, &e, &l->of[i].st);
+        if (!item->placed || !qs_run_needs_work(a->run, n) || !untouched(a->run, fs, item, &e, &st) ||
+            describe_moves(a->run, fs, a->memory[thread], n, &e, &unread, &st, &a->of[i], NULL) != QS_OK)
+            a->of[i].moves = NULL;          /* describe() says why */
     }
 }
 
 /* NULL: out of memory, or each message has to be read anyway. */
-static struct look *look_ahead(struct run *run, TALLOC_CTX *batch, const uint32_t *numbers, uint32_t count)
+static const struct prepared *describe_ahead(struct run *run, TALLOC_CTX *batch, const uint32_t *numbers, uint32_t count)
 {
-    enum { GRAIN = 256 };
+    enum { GRAIN = 256, MEMORY = 2048 };        /* the bytes that a message may need; where it is more, it is had otherwise */
     if (!moves_only(run))
         return NULL;
-    struct looking l = {run, numbers, talloc_zero_array(batch, struct look, count)};
+    struct ahead a = {run, numbers, talloc_array(batch, struct prepared, count), {NULL}};
     const unsigned threads = qs_thread_count(0);
-    if (!l.of || qs_fs_twins(run->fs, threads, NULL) != QS_OK)
+    bool ready = a.of && qs_fs_twins(run->fs, threads, NULL) == QS_OK;
+    for (unsigned t = 0; ready && t < threads; t++)
+        ready = (a.memory[t] = talloc_pool(batch, (size_t)MEMORY * (count / threads + GRAIN))) != NULL;
+    if (!ready)
         return NULL;
-    qs_parallel(threads, count, GRAIN, look_part, &l);
-    return l.of;
+    qs_parallel(threads, count, GRAIN, describe_part, &a);
+    return a.of;
 }
 
 static enum qs_status find_entry(struct run *run, const struct qs_plan_item *item, struct qs_entry *e, struct qs_error *err)
@@ -242,42 +269,18 @@ static enum qs_status read_and_compare(struct run *run, const struct qs_plan_ite
     return status;
 }
 
-static enum qs_status describe(struct run *run, TALLOC_CTX *batch, uint32_t n, const struct look *look, struct prepared *out,
-                               struct qs_error *err)
+static enum qs_status describe(struct run *run, TALLOC_CTX *batch, uint32_t n, struct prepared *out, struct qs_error *err)
 {
-    const struct qs_plan *plan = run->plan;
-    const struct qs_plan_item *item = &plan->items[n];
-    if (plan->action == QS_ACT_REPAIR) {
+    const struct qs_plan_item *item = &run->plan->items[n];
+    if (run->plan->action == QS_ACT_REPAIR) {
         out->n = n;
         return qs_repair_describe(batch, run, item, &out->moves, &out->count, &out->rule, err);
     }
     struct qs_entry e = {item->id, item->dir, item->kind, item->inode};
     struct qs_envelope envelope = {0};
     struct stat message;
-    enum qs_status status = QS_OK;
-    if (look && look->untouched)
-        message = look->st;
-    else
-        status = read_and_compare(run, item, &e, &envelope, &message, err);
-    if (status != QS_OK)
-        return status;
-
-    struct qs_span *drop = talloc_array(batch, struct qs_span, (unsigned)(plan->drop_count + 1));
-    if (!drop)
-        return qs_fail(err, QS_NOMEM, "out of memory");
-    for (size_t i = 0; i < plan->drop_count; i++)
-        drop[i] = qs_span_of(plan->drop[i]);
-    struct qs_surgery what = {plan->action, run->how->now, plan->until, plan->note, drop, plan->drop_count};
-    struct qs_step *steps = NULL;
-    size_t count = 0;
-    status = run->format->steps(batch, run->queue, &e, run->reader, &envelope, &what, &steps, &count, err);
-    if (status != QS_OK)
-        return status;
-    struct prepared p = {.n = n, .count = count, .rule = run->format->lock_rule(run->queue, &e)};
-    status = qs_moves_prepare(batch, run->fs, steps, count, &message, &p.moves, err);
-    if (status == QS_OK)
-        *out = p;
-    return status;
+    enum qs_status status = read_and_compare(run, item, &e, &envelope, &message, err);
+    return status == QS_OK ? describe_moves(run, run->fs, batch, n, &e, &envelope, &message, out, err) : status;
 }
 
 /* --- moving ----------------------------------------------------------------------------------------------------------- */
@@ -302,7 +305,8 @@ static enum qs_status miss(struct run *run, uint32_t n, const char *why, struct 
  * helps. The renames of claims wait for each other in the kernel; what follows, among it the logs, does not. */
 struct pair {
     struct qs_fs *fs;
-    struct prepared *list;
+    const struct prepared *list;
+    struct qs_moving *at;               /* of each of the list */
     pthread_mutex_t mutex;
     pthread_cond_t news;
     uint32_t claimed, taken;            /* how many of the list; taken: followed, or being so */
@@ -323,8 +327,8 @@ static void follow_some(struct pair *p, struct qs_fs *fs)
     p->taken = to;
     pthread_mutex_unlock(&p->mutex);
     for (uint32_t i = from; i < to; i++) {
-        qs_moves_follow(fs, p->list[i].moves, p->list[i].count, p->list[i].rule, &p->list[i].at);
-        failed |= ends_run(&p->list[i].at);
+        qs_moves_follow(fs, p->list[i].moves, p->list[i].count, p->list[i].rule, &p->at[i]);
+        failed |= ends_run(&p->at[i]);
     }
     pthread_mutex_lock(&p->mutex);
     p->failed |= failed;
@@ -359,9 +363,9 @@ static bool hand_over(struct pair *p, uint32_t claimed, uint32_t behind)
 }
 
 /* Claims one after the other and has them followed, by a thread as well where `threaded`; how many were tried. */
-static uint32_t claim_and_follow(struct run *run, struct prepared *list, uint32_t count, bool threaded)
+static uint32_t claim_and_follow(struct run *run, const struct prepared *list, struct qs_moving *of, uint32_t count, bool threaded)
 {
-    struct pair p = {.fs = run->fs, .list = list, .mutex = PTHREAD_MUTEX_INITIALIZER, .news = PTHREAD_COND_INITIALIZER};
+    struct pair p = {.fs = run->fs, .list = list, .at = of, .mutex = PTHREAD_MUTEX_INITIALIZER, .news = PTHREAD_COND_INITIALIZER};
     pthread_t thread;
     uint32_t at = 0, done = run->result->count[QS_DONE];
     threaded = threaded && count > HANDED_OVER && qs_fs_twins(run->fs, 2, NULL) == QS_OK &&
@@ -369,8 +373,8 @@ static uint32_t claim_and_follow(struct run *run, struct prepared *list, uint32_
     for (bool go_on = true; go_on && at < count && !run->result->stopped;) {
         uint32_t from = at;
         do {
-            qs_moves_claim(run->fs, list[at].moves, list[at].count, list[at].rule, &list[at].at);
-            go_on = !ends_run(&list[at++].at);
+            qs_moves_claim(run->fs, list[at].moves, list[at].count, list[at].rule, &of[at]);
+            go_on = !ends_run(&of[at++]);
         } while (!qs_run_stopped(run, done + at) && threaded && go_on && at < count && at - from < HANDED_OVER);
         go_on &= hand_over(&p, at, threaded ? 2 * HANDED_OVER : 0);
     }
@@ -388,12 +392,16 @@ static uint32_t claim_and_follow(struct run *run, struct prepared *list, uint32_
 }
 
 /* Moves them; *moved is the first that was not tried. */
-static enum qs_status move_batch(struct run *run, struct prepared *list, uint32_t count, uint32_t *moved, struct qs_error *err)
+static enum qs_status move_batch(struct run *run, TALLOC_CTX *batch, const struct prepared *list, uint32_t count, uint32_t *moved,
+                                 struct qs_error *err)
 {
     enum qs_status status = QS_OK;
-    *moved = claim_and_follow(run, list, count, moves_only(run));
+    struct qs_moving *of = talloc_array(batch, struct qs_moving, count + 1);
+    if (!of)
+        return qs_fail(err, QS_NOMEM, "out of memory");
+    *moved = claim_and_follow(run, list, of, count, moves_only(run));
     for (uint32_t i = 0; i < *moved; i++) {
-        const struct qs_moving *at = &list[i].at;
+        const struct qs_moving *at = &of[i];
         struct qs_error *first = status == QS_OK ? err : NULL;
         enum qs_status one = !at->intact ? qs_run_note(run, list[i].n, QS_FAILED, at->why.text, first)
                            : at->status == QS_GONE ? miss(run, list[i].n, at->why.text, first)
@@ -451,9 +459,9 @@ static enum qs_status perform_list(struct run *run, const uint32_t *numbers, uin
     enum qs_status status = QS_OK;
     for (uint32_t i = 0; status == QS_OK && i < total;) {
         TALLOC_CTX *batch = talloc_new(NULL);
-        struct prepared *list = talloc_array(batch, struct prepared, batch_size);
         const uint32_t first = i, seen = total - i < stretch ? total - i : stretch;
-        const struct look *look = run->result->stopped ? NULL : look_ahead(run, batch, numbers + i, seen);
+        struct prepared *list = talloc_array(batch, struct prepared, seen);
+        const struct prepared *ahead = run->result->stopped ? NULL : describe_ahead(run, batch, numbers + i, seen);
         uint32_t count = 0, moved = 0;
         if (!list)
             status = qs_fail(err, QS_NOMEM, "out of memory");
@@ -466,7 +474,11 @@ static enum qs_status perform_list(struct run *run, const uint32_t *numbers, uin
                 status = qs_run_note(run, n, QS_NOT_REACHED, "", err);
                 continue;
             }
-            enum qs_status described = describe(run, batch, n, look ? &look[i - first] : NULL, &list[count], &why);
+            enum qs_status described = QS_OK;
+            if (ahead && ahead[i - first].moves)
+                list[count] = ahead[i - first];
+            else
+                described = describe(run, batch, n, &list[count], &why);
             if (described == QS_OK) {
                 status = qs_journal_moves(run->journal, n, list[count].moves, list[count].count, err);
                 count++;
@@ -480,7 +492,7 @@ static enum qs_status perform_list(struct run *run, const uint32_t *numbers, uin
         if (status == QS_OK && count)
             status = qs_journal_sync(run->journal, err);
         if (status == QS_OK)
-            status = move_batch(run, list, count, &moved, err);
+            status = move_batch(run, batch, list, count, &moved, err);
         enum qs_status left = list ? leave_rest(run, list, moved, count, status == QS_OK ? err : NULL) : QS_OK;
         status = status == QS_OK ? left : status;
         talloc_free(batch);
@@ -593,24 +605,24 @@ void qs_run_wake(struct run *run)
 
 /* --- after a purge ---------------------------------------------------------------------------------------------------- */
 
-size_t qs_run_quarantined(const struct qs_record *r, const char *paths[QS_RUN_FILES_MOST])
+size_t qs_run_quarantined(const struct qs_record *r, const struct qs_move *moves[QS_RUN_FILES_MOST])
 {
     size_t count = 0;
     for (size_t i = 0; i < r->count && count < QS_RUN_FILES_MOST; i++)
         if (r->moves[i].kind == QS_STEP_MOVE && strncmp(r->moves[i].to, "@/", 2) == 0)
-            paths[count++] = r->moves[i].to;
+            moves[count++] = &r->moves[i];
     return count;
 }
 
 static enum qs_status archive_one(struct run *run, struct qs_archive_writer *writer, uint32_t n, struct qs_error *err)
 {
-    const char *paths[QS_RUN_FILES_MOST];
+    const struct qs_move *moves[QS_RUN_FILES_MOST];
     struct qs_archive_source files[QS_RUN_FILES_MOST];
-    size_t count = qs_run_quarantined(&run->past->of[n], paths), opened = 0;
+    size_t count = qs_run_quarantined(&run->past->of[n], moves), opened = 0;
     enum qs_status status = QS_OK;
     for (size_t i = 0; status == QS_OK && i < count; i++) {
-        files[opened].name = paths[i] + 2;
-        status = qs_fs_file(run->fs, paths[i], O_RDONLY, &files[opened].fd, NULL, err);
+        files[opened].name = moves[i]->from;        /* its name in a queue, by which it is restored */
+        status = qs_fs_file(run->fs, moves[i]->to, O_RDONLY, &files[opened].fd, NULL, err);
         if (status == QS_OK)
             opened++;
         else if (status == QS_GONE && i > 0)
@@ -634,14 +646,14 @@ static enum qs_status await_agents(struct run *run, struct qs_error *err)
 {
     enum { TRIES = 300 };
     static const struct timespec pause = {0, 100000000};
-    const char *paths[QS_RUN_FILES_MOST];
+    const struct qs_move *moves[QS_RUN_FILES_MOST];
     unsigned tries = 0;
     for (uint32_t n = 0; n < run->plan->count; n++) {
         const struct qs_record *r = &run->past->of[n];
         int fd = -1;
-        if (!purged(run, n) || !r->moves[0].back || qs_run_quarantined(r, paths) == 0)
+        if (!purged(run, n) || !r->moves[0].back || qs_run_quarantined(r, moves) == 0)
             continue;
-        enum qs_status status = qs_fs_file(run->fs, paths[0], O_RDWR, &fd, NULL, err);
+        enum qs_status status = qs_fs_file(run->fs, moves[0]->to, O_RDWR, &fd, NULL, err);
         if (status != QS_OK)
             return status;
         bool free_now = flock(fd, LOCK_EX | LOCK_NB) == 0;
@@ -661,7 +673,7 @@ static enum qs_status await_agents(struct run *run, struct qs_error *err)
 /* Reads it back: it must be whole, every digest right, and the messages those in quarantine, in their order. */
 static enum qs_status read_back(struct run *run, const char *path, struct qs_error *err)
 {
-    const char *paths[QS_RUN_FILES_MOST];
+    const struct qs_move *moves[QS_RUN_FILES_MOST];
     struct qs_archive_reader *reader = NULL;
     struct qs_archived *m = NULL;
     enum qs_status status = qs_archive_open(run, path, &qs_archive_unlimited, &reader, err);
@@ -670,8 +682,8 @@ static enum qs_status read_back(struct run *run, const char *path, struct qs_err
             continue;
         status = qs_archive_next(reader, &m, err);
         if (status == QS_OK && (strcmp(m->id, run->plan->items[n].id) != 0 ||
-                                qs_run_quarantined(&run->past->of[n], paths) == 0 ||
-                                strcmp(m->files[0].name, paths[0] + 2) != 0))
+                                qs_run_quarantined(&run->past->of[n], moves) == 0 ||
+                                strcmp(m->files[0].name, moves[0]->from) != 0))
             status = QS_END;
     }
     if (status == QS_OK) {
@@ -745,7 +757,7 @@ static void unlink_part(void *data, unsigned thread, uint32_t begin, uint32_t en
 {
     struct unlinking *u = data;
     struct unlinked *mine = &u->by[thread];
-    const char *paths[QS_RUN_FILES_MOST];
+    const struct qs_move *moves[QS_RUN_FILES_MOST];
     struct qs_fs *fs = qs_fs_of(u->run->fs, thread);
     const struct qs_operate *how = u->run->how;
     for (uint32_t n = begin; mine->status == QS_OK && !mine->stopped && n < end; n++) {
@@ -754,9 +766,9 @@ static void unlink_part(void *data, unsigned thread, uint32_t begin, uint32_t en
         mine->stopped = how->keep_going && !how->keep_going(how->data, n, u->run->plan->count);
         if (mine->stopped)
             break;
-        size_t count = qs_run_quarantined(&u->run->past->of[n], paths);
+        size_t count = qs_run_quarantined(&u->run->past->of[n], moves);
         for (size_t i = 0; mine->status == QS_OK && i < count; i++)  /* the message first: with it, all of its files are there */
-            mine->status = qs_fs_unlink(fs, paths[i], &mine->why);
+            mine->status = qs_fs_unlink(fs, moves[i]->to, &mine->why);
         mine->count += mine->status == QS_OK;
     }
 }
@@ -787,11 +799,15 @@ static enum qs_status unlink_all(struct run *run, struct qs_error *err)
 
 static enum qs_status after_purge(struct run *run, struct qs_error *err)
 {
-    /* the journal is the one list of what lies in quarantine, of this process and of one that crashed before */
+    if (run->plan->after == QS_AFTER_KEEP) {        /* what this process has moved, and one that crashed before */
+        run->result->in_quarantine = run->result->count[QS_DONE];
+        for (uint32_t n = 0; n < run->plan->count; n++)
+            run->result->in_quarantine += purged(run, n);
+        return QS_OK;
+    }
+    /* the journal is the one list of what lies in quarantine */
     talloc_free(run->past);
     run->past = NULL;
-    if (run->plan->after == QS_AFTER_KEEP)
-        return qs_journal_skim(run, run->dir, run->plan->count, &run->past, &run->result->in_quarantine, err);
     enum qs_status status = qs_journal_read(run, run->dir, run->plan->count, &run->past, err);
     for (uint32_t n = 0; status == QS_OK && n < run->plan->count; n++)
         run->result->in_quarantine += purged(run, n);
@@ -888,7 +904,9 @@ enum qs_status qs_run_go_on(struct run *run, struct qs_error *err)
         status = after_purge(run, err);
     if (status != QS_OK || (run->result->stopped && !run->plan->pace))
         return status;
-    status = qs_fs_prune_run(run->fs, err);
+    /* what stays in quarantine is not looked through for empty directories */
+    if (run->plan->action != QS_ACT_PURGE || run->plan->after != QS_AFTER_KEEP || run->result->in_quarantine == 0)
+        status = qs_fs_prune_run(run->fs, err);
     return status == QS_OK ? qs_journal_mark(run->journal, "end", err) : status;
 }
 

@@ -33,12 +33,12 @@ static bool lives_on(const struct qs_record *r)
 
 static enum qs_status note_superseded(const struct run *run, struct qs_table *table)
 {
-    const char *paths[QS_RUN_FILES_MOST];
+    const struct qs_move *moves[QS_RUN_FILES_MOST];
     for (uint32_t n = 0; n < run->past->count; n++) {
         const struct qs_record *r = &run->past->of[n];
-        size_t count = lives_on(r) ? qs_run_quarantined(r, paths) : 0;
+        size_t count = lives_on(r) ? qs_run_quarantined(r, moves) : 0;
         for (size_t i = 0; i < count; i++)
-            if (!qs_table_at(table, path_key(paths[i]), 1))
+            if (!qs_table_at(table, path_key(moves[i]->to), 1))
                 return QS_NOMEM;
     }
     return QS_OK;

@@ -46,15 +46,10 @@ enum qs_status qs_moves_prepare(TALLOC_CTX *parent, struct qs_fs *fs, const stru
         const struct qs_step *s = &steps[i];
         struct qs_move *m = &list[i];
         *m = (struct qs_move){.kind = s->kind, .optional = s->optional, .time = s->time, .offset = s->offset,
-                              .expect = s->expect, .byte = s->byte, .log = s->log};
-        m->back = s->back ? talloc_strdup(list, s->back) : NULL;
-        m->from = s->from ? talloc_strdup(list, s->from) : NULL;
-        m->to = s->to ? talloc_strdup(list, s->to) : NULL;
+                              .expect = s->expect, .byte = s->byte, .log = s->log, .from = s->from, .to = s->to, .back = s->back};
         m->before[0] = message->st_atim;
         m->before[1] = message->st_mtim;
-        if ((s->from && !m->from) || (s->to && !m->to) || (s->back && !m->back))
-            status = qs_fail(err, QS_NOMEM, "out of memory");
-        else if (s->kind == QS_STEP_CREATE)
+        if (s->kind == QS_STEP_CREATE)
             status = create(fs, s, m, err);
         else if (s->kind == QS_STEP_MOVE && !claimed) {
             m->inode = message->st_ino;
@@ -187,7 +182,12 @@ void qs_moves_claim(struct qs_fs *fs, const struct qs_move *moves, size_t count,
                     struct qs_moving *at)
 {
     const struct qs_move *claim = claim_of(moves, count);
-    *at = (struct qs_moving){.lock = -1, .intact = true};
+    at->status = QS_OK;
+    at->why.text[0] = '\0';
+    at->lock = -1;
+    at->tried = 0;
+    at->claimed = false;
+    at->intact = true;
     if (!claim)
         at->status = qs_fail(&at->why, QS_DATA, "no claim among the steps");
     else if (rule == QS_LOCK_BEFORE_CLAIM)

@@ -19,8 +19,8 @@ struct qs_move {
     uint8_t expect, byte;
 };
 
-/* Performs the CREATE steps of the list and turns the whole list into moves under parent; `message` describes the message's own
- * file, which the first MOVE claims. On failure nothing that was created stays. */
+/* Performs the CREATE steps of the list and turns the whole list into moves under parent, whose paths are those of the steps;
+ * `message` describes the message's own file, which the first MOVE claims. On failure nothing that was created stays. */
 enum qs_status qs_moves_prepare(TALLOC_CTX *parent, struct qs_fs *fs, const struct qs_step *steps, size_t count,
                                 const struct stat *message, struct qs_move **moves, struct qs_error *err) QS_MUST_CHECK;
 

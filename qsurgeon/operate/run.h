@@ -48,9 +48,9 @@ enum qs_status qs_run_reopen(TALLOC_CTX *parent, const char *name, const struct 
                              struct qs_error *err) QS_MUST_CHECK;
 /* Performs what the journal does not have as done, to the end of the run. */
 enum qs_status qs_run_go_on(struct run *run, struct qs_error *err) QS_MUST_CHECK;
-/* The run directory's files of one message, where its moves led to, its own file first: how many. */
+/* The moves that led the files of one message into the run directory, that of its own file first: how many. */
 enum { QS_RUN_FILES_MOST = 64 };
-size_t qs_run_quarantined(const struct qs_record *record, const char *paths[QS_RUN_FILES_MOST]);
+size_t qs_run_quarantined(const struct qs_record *record, const struct qs_move *moves[QS_RUN_FILES_MOST]);
 /* By the journal: is message n still to be done? */
 bool qs_run_needs_work(const struct run *run, uint32_t n);
 /* Performs a plan of QS_ACT_RESTORE (restore.c): stages what is not done yet, journals its moves, moves it into the queue. When

@@ -256,9 +256,9 @@ struct missing {
 static bool is_unlinked(struct run *run, const struct qs_record *r)
 {
     struct stat st;
-    const char *paths[QS_RUN_FILES_MOST];
+    const struct qs_move *moves[QS_RUN_FILES_MOST];
     return run->plan->action == QS_ACT_PURGE && r->has_outcome && r->outcome == QS_DONE &&
-           qs_run_quarantined(r, paths) > 0 && qs_fs_stat(run->fs, paths[0], &st, NULL) == QS_GONE &&
+           qs_run_quarantined(r, moves) > 0 && qs_fs_stat(run->fs, moves[0]->to, &st, NULL) == QS_GONE &&
            (qs_fs_stat(run->fs, r->moves[0].from, &st, NULL) != QS_OK || st.st_ino != r->moves[0].inode) &&
            (!r->moves[0].back || qs_fs_stat(run->fs, r->moves[0].back, &st, NULL) != QS_OK || st.st_ino != r->moves[0].inode);
 }
@@ -266,11 +266,11 @@ static bool is_unlinked(struct run *run, const struct qs_record *r)
 /* The files of the run directory that a settled message leaves behind: logs and old images for which the MTA has newer ones. */
 static enum qs_status drop_rest(struct run *run, const struct qs_record *r, struct qs_error *err)
 {
-    const char *paths[QS_RUN_FILES_MOST];
-    size_t count = qs_run_quarantined(r, paths);
+    const struct qs_move *moves[QS_RUN_FILES_MOST];
+    size_t count = qs_run_quarantined(r, moves);
     enum qs_status status = QS_OK;
     for (size_t i = 0; status == QS_OK && i < count; i++)
-        status = qs_fs_unlink(run->fs, paths[i], err);
+        status = qs_fs_unlink(run->fs, moves[i]->to, err);
     return status;
 }
 

@@ -72,13 +72,13 @@ CASES = {
 }
 # of these, each fifth point is enough but in the full size
 MORE = {
-    "postfix drop-recipients, all": ("postfix", [], PARK, 71, "quarantine"),
+    "postfix drop-recipients, all": ("postfix", [], PARK, 67, "quarantine"),
     "postfix express": ("mixed", [], EXPRESS, 48, "queue"),
     "postfix hold --sticky": ("arriving", [], ["hold", *STICKY], 52, "queue"),
     "postfix purge --sticky": ("arriving", [], ["purge", *STICKY], 125, "archive"),
     "postfix purge --no-archive": ("postfix", [], ["purge", "--no-archive", *ALL], 74, "removed"),
     "postfix archive": ("postfix", [], ["archive", "--output", "OUTPUT", *ALL], 81, "archive"),
-    "postfix commit": ("postfix", [["purge", "--keep", *ALL[:2], "--plan", "PLAN"]], ["commit", "PLAN"], 61, "quarantine"),
+    "postfix commit": ("postfix", [["purge", "--keep", *ALL[:2], "--plan", "PLAN"]], ["commit", "PLAN"], 60, "quarantine"),
     "postfix purge --keep, crowd": ("crowd", [], ["purge", "--keep", *ALL], 200, "quarantine"),
     "postfix resume of purge --keep, crowd": ("crowd", [("kill", 0.5, ["purge", "--keep", *ALL])], ["resume"], 80, "quarantine"),
     "sendmail purge --keep, crowd": ("crowd sendmail", [], ["purge", "--keep", *ALL], 200, "quarantine"),
