@@ -15,6 +15,7 @@ struct qs_call {
     const struct qs_options *options;
     struct qs_style style;
     FILE *out;
+    struct qs_instance *instance;   /* the only one in view, once it was found; or NULL */
     char **drop;                    /* what drop-recipients takes off, when --recipient does not say it */
     size_t drop_count;
     bool left_out;                  /* some messages could not be had: exit code 2 */

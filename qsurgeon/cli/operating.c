@@ -23,6 +23,14 @@ char *qs_operating_host(TALLOC_CTX *parent)
     return talloc_strdup(parent, name);
 }
 
+/* Asking the MTA where its queue is takes longer than opening it. */
+static bool is_in_view(const struct qs_call *call, const char *mta, const struct qs_place *place)
+{
+    const struct qs_instance *i = call->instance;
+    return i && strcmp(i->format->name, mta) == 0 && strcmp(i->queue_dir, place->queue_dir) == 0 &&
+           (i->config == place->config || (i->config && place->config && strcmp(i->config, place->config) == 0));
+}
+
 enum qs_status qs_operating_open(struct qs_call *call, const char *host, const char *mta, const char *queue_dir,
                                  const char *config, struct qs_instance **instance, struct qs_queue **queue,
                                  struct qs_error *err)
@@ -35,13 +43,16 @@ enum qs_status qs_operating_open(struct qs_call *call, const char *host, const c
         return qs_fail(err, QS_NOMEM, "out of memory");
     if (strcmp(here, host) != 0)
         return qs_fail(err, QS_USAGE, "made on %s, this is %s: a plan is performed where it was made", host, here);
-    enum qs_status status = qs_format_discover(call->memory, mta, &place, &list, &count, err);
-    if (status == QS_OK && count != 1)
+    struct qs_instance *found = is_in_view(call, mta, &place) ? call->instance : NULL;
+    enum qs_status status = found ? QS_OK : qs_format_discover(call->memory, mta, &place, &list, &count, err);
+    if (status == QS_OK && !found && count != 1)
         status = qs_fail(err, QS_NOQUEUE, "%s: not one queue of %s", queue_dir, mta);
+    if (status == QS_OK && !found)
+        found = list[0];
     if (status == QS_OK)
-        status = list[0]->format->open(call->memory, list[0], queue, err);
+        status = found->format->open(call->memory, found, queue, err);
     if (status == QS_OK)
-        *instance = list[0];
+        *instance = found;
     return status;
 }
 

@@ -164,6 +164,7 @@ static enum qs_status open_queues(struct qs_call *call, struct qs_session *sessi
     enum qs_status status = qs_format_discover(call->memory, options->mta, &place, &list, &count, err);
     struct qs_error why = {""};
     size_t missing = 0;
+    call->instance = status == QS_OK && count == 1 ? list[0] : NULL;
     for (size_t i = 0; status == QS_OK && i < count; i++) {
         struct qs_queue *queue = NULL;
         status = list[i]->format->open(call->memory, list[i], &queue, &why);
@@ -336,6 +337,7 @@ enum qs_status qs_session_open_list(struct qs_call *call, struct qs_session **ou
         return qs_fail(err, QS_NOMEM, "out of memory");
     session->view.now = time(NULL);
     enum qs_status status = qs_format_discover(call->memory, call->options->mta, &place, &list, &count, err);
+    call->instance = status == QS_OK && count == 1 ? list[0] : NULL;
     for (size_t i = 0; status == QS_OK && i < count; i++) {
         struct qs_queue *queue = NULL;
         status = list[i]->format->open(call->memory, list[i], &queue, err);
