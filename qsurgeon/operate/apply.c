@@ -26,7 +26,7 @@
 #include "run.h"
 
 /* A batch costs a sync of the journal: where nothing has to be created for a message, it may be large. */
-enum { BATCH = 512, BATCH_OF_MOVES = 65536, HANDED_OVER = 1024, SHELF = 160, CHASES = 8, STAMP = sizeof "20261122-041530" };
+enum { BATCH = 512, BATCH_OF_MOVES = 65536, HANDED_OVER = 256, SHELF = 160, CHASES = 8, STAMP = sizeof "20261122-041530" };
 
 /* One message of the batch between being described and being moved. */
 struct prepared {
@@ -203,12 +203,15 @@ struct ahead {
     struct run *run;
     const uint32_t *numbers;
     struct prepared *of;
-    TALLOC_CTX *memory[QS_THREADS_MAX];     /* each thread's, as long as the batch */
+    struct {                    /* each thread's, as long as the batch */
+        TALLOC_CTX *memory;
+        struct qs_buffer lines;         /* of the journal */
+    } by[QS_THREADS_MAX];
 };
 
 static void describe_part(void *data, unsigned thread, uint32_t begin, uint32_t end)
 {
-    const struct ahead *a = data;
+    struct ahead *a = data;
     const struct qs_envelope unread = {0};
     struct qs_fs *fs = qs_fs_of(a->run->fs, thread);
     struct stat st;
@@ -217,26 +220,37 @@ static void describe_part(void *data, unsigned thread, uint32_t begin, uint32_t 
         const struct qs_plan_item *item = &a->run->plan->items[n];
         const struct qs_entry e = {item->id, item->dir, item->kind, item->inode};
         if (!item->placed || !qs_run_needs_work(a->run, n) || !untouched(a->run, fs, item, &e, &st) ||
-            describe_moves(a->run, fs, a->memory[thread], n, &e, &unread, &st, &a->of[i], NULL) != QS_OK)
+            describe_moves(a->run, fs, a->by[thread].memory, n, &e, &unread, &st, &a->of[i], NULL) != QS_OK ||
+            !qs_journal_line(&a->by[thread].lines, n, a->of[i].moves, a->of[i].count))
             a->of[i].moves = NULL;          /* describe() says why */
     }
 }
 
-/* NULL: out of memory, or each message has to be read anyway. */
-static const struct prepared *describe_ahead(struct run *run, TALLOC_CTX *batch, const uint32_t *numbers, uint32_t count)
+/* Also writes their lines into the journal. *of stays NULL where memory is out, or each message has to be read anyway. */
+static enum qs_status describe_ahead(struct run *run, TALLOC_CTX *batch, const uint32_t *numbers, uint32_t count,
+                                     const struct prepared **of, struct qs_error *err)
 {
     enum { GRAIN = 256, MEMORY = 2048 };        /* the bytes that a message may need; where it is more, it is had otherwise */
-    if (!moves_only(run))
-        return NULL;
-    struct ahead a = {run, numbers, talloc_array(batch, struct prepared, count), {NULL}};
+    struct ahead *a = moves_only(run) ? talloc_zero(batch, struct ahead) : NULL;
     const unsigned threads = qs_thread_count(0);
-    bool ready = a.of && qs_fs_twins(run->fs, threads, NULL) == QS_OK;
-    for (unsigned t = 0; ready && t < threads; t++)
-        ready = (a.memory[t] = talloc_pool(batch, (size_t)MEMORY * (count / threads + GRAIN))) != NULL;
-    if (!ready)
-        return NULL;
-    qs_parallel(threads, count, GRAIN, describe_part, &a);
-    return a.of;
+    if (!a || !(a->of = talloc_array(batch, struct prepared, count)) || qs_fs_twins(run->fs, threads, NULL) != QS_OK)
+        return QS_OK;
+    a->run = run;
+    a->numbers = numbers;
+    for (unsigned t = 0; t < threads; t++) {
+        TALLOC_CTX *lines = talloc_new(batch);
+        a->by[t].memory = talloc_pool(batch, (size_t)MEMORY * (count / threads + GRAIN));
+        if (!lines || !a->by[t].memory)
+            return QS_OK;
+        qs_buffer_init(&a->by[t].lines, lines);
+    }
+    qs_parallel(threads, count, GRAIN, describe_part, a);
+    enum qs_status status = QS_OK;
+    for (unsigned t = 0; status == QS_OK && t < threads; t++)
+        status = qs_journal_lines(run->journal, (struct qs_span){a->by[t].lines.data, a->by[t].lines.len}, err);
+    if (status == QS_OK)
+        *of = a->of;
+    return status;
 }
 
 static enum qs_status find_entry(struct run *run, const struct qs_plan_item *item, struct qs_entry *e, struct qs_error *err)
@@ -461,10 +475,12 @@ static enum qs_status perform_list(struct run *run, const uint32_t *numbers, uin
         TALLOC_CTX *batch = talloc_new(NULL);
         const uint32_t first = i, seen = total - i < stretch ? total - i : stretch;
         struct prepared *list = talloc_array(batch, struct prepared, seen);
-        const struct prepared *ahead = run->result->stopped ? NULL : describe_ahead(run, batch, numbers + i, seen);
+        const struct prepared *ahead = NULL;
         uint32_t count = 0, moved = 0;
         if (!list)
             status = qs_fail(err, QS_NOMEM, "out of memory");
+        if (status == QS_OK && !run->result->stopped)
+            status = describe_ahead(run, batch, numbers + i, seen, &ahead, err);
         for (; status == QS_OK && i < total && i - first < seen; i++) {
             uint32_t n = numbers[i];
             struct qs_error why = {""};
@@ -474,11 +490,11 @@ static enum qs_status perform_list(struct run *run, const uint32_t *numbers, uin
                 status = qs_run_note(run, n, QS_NOT_REACHED, "", err);
                 continue;
             }
-            enum qs_status described = QS_OK;
-            if (ahead && ahead[i - first].moves)
-                list[count] = ahead[i - first];
-            else
-                described = describe(run, batch, n, &list[count], &why);
+            if (ahead && ahead[i - first].moves) {
+                list[count++] = ahead[i - first];
+                continue;
+            }
+            enum qs_status described = describe(run, batch, n, &list[count], &why);
             if (described == QS_OK) {
                 status = qs_journal_moves(run->journal, n, list[count].moves, list[count].count, err);
                 count++;

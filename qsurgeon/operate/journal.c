@@ -82,28 +82,28 @@ enum qs_status qs_journal_sync(struct qs_journal *journal, struct qs_error *err)
 }
 
 /* Our own paths and words: nothing in them needs escaping (plan.c and the drivers let no other name pass). */
-static bool add(struct qs_journal *journal, const char *text)
+static bool add(struct qs_buffer *to, const char *text)
 {
-    return qs_buffer_add(&journal->lines, qs_span_of(text));
+    return qs_buffer_add(to, qs_span_of(text));
 }
 
-static bool add_count(struct qs_journal *journal, const char *key, uint64_t number)
+static bool add_count(struct qs_buffer *to, const char *key, uint64_t number)
 {
-    return add(journal, key) && qs_buffer_add_number(&journal->lines, number);
+    return add(to, key) && qs_buffer_add_number(to, number);
 }
 
-static bool add_move(struct qs_journal *journal, const struct qs_move *m, bool first)
+static bool add_move(struct qs_buffer *to, const struct qs_move *m, bool first)
 {
     char numbers[200];
-    if (!add(journal, first ? "{\"k\":\"" : ",{\"k\":\"") || !add(journal, kind_words[m->kind]))
+    if (!add(to, first ? "{\"k\":\"" : ",{\"k\":\"") || !add(to, kind_words[m->kind]))
         return false;
-    if (m->from && (!add(journal, "\",\"f\":\"") || !add(journal, m->from)))
+    if (m->from && (!add(to, "\",\"f\":\"") || !add(to, m->from)))
         return false;
-    if (m->to && (!add(journal, "\",\"t\":\"") || !add(journal, m->to)))
+    if (m->to && (!add(to, "\",\"t\":\"") || !add(to, m->to)))
         return false;
-    if (m->back && (!add(journal, "\",\"bk\":\"") || !add(journal, m->back)))
+    if (m->back && (!add(to, "\",\"bk\":\"") || !add(to, m->back)))
         return false;
-    if (!add_count(journal, "\",\"i\":", m->inode) || (m->optional && !add(journal, ",\"o\":1")) || (m->log && !add(journal, ",\"l\":1")))
+    if (!add_count(to, "\",\"i\":", m->inode) || (m->optional && !add(to, ",\"o\":1")) || (m->log && !add(to, ",\"l\":1")))
         return false;
     numbers[0] = '\0';
     if (m->kind == QS_STEP_TIMES)
@@ -111,43 +111,59 @@ static bool add_move(struct qs_journal *journal, const struct qs_move *m, bool f
                  m->before[0].tv_nsec, (long long)m->before[1].tv_sec, m->before[1].tv_nsec, m->time);
     else if (m->kind == QS_STEP_BYTE)
         snprintf(numbers, sizeof numbers, ",\"at\":%" PRIu64 ",\"x\":%u,\"y\":%u", m->offset, m->expect, m->byte);
-    return add(journal, numbers) && add(journal, "}");
+    return add(to, numbers) && add(to, "}");
 }
 
-static enum qs_status finish_line(struct qs_journal *journal, bool ok, struct qs_error *err)
+static enum qs_status finish_lines(struct qs_journal *journal, bool ok, struct qs_error *err)
 {
-    if (!ok || !add(journal, "\n"))
+    if (!ok)
         return qs_fail(err, QS_NOMEM, "out of memory");
     return journal->lines.len > FLUSH_AT ? flush(journal, false, err) : QS_OK;
+}
+
+bool qs_journal_line(struct qs_buffer *to, uint32_t n, const struct qs_move *moves, size_t count)
+{
+    const size_t before = to->len;
+    bool ok = add_count(to, "{\"n\":", n) && add(to, ",\"moves\":[");
+    for (size_t i = 0; ok && i < count; i++)
+        ok = add_move(to, &moves[i], i == 0);
+    if (ok && add(to, "]}\n"))
+        return true;
+    to->len = before;
+    return false;
+}
+
+enum qs_status qs_journal_lines(struct qs_journal *journal, struct qs_span lines, struct qs_error *err)
+{
+    return finish_lines(journal, qs_buffer_add(&journal->lines, lines), err);
 }
 
 enum qs_status qs_journal_moves(struct qs_journal *journal, uint32_t n, const struct qs_move *moves, size_t count,
                                 struct qs_error *err)
 {
-    bool ok = add_count(journal, "{\"n\":", n) && add(journal, ",\"moves\":[");
-    for (size_t i = 0; ok && i < count; i++)
-        ok = add_move(journal, &moves[i], i == 0);
-    return finish_line(journal, ok && add(journal, "]}"), err);
+    return finish_lines(journal, qs_journal_line(&journal->lines, n, moves, count), err);
 }
 
 enum qs_status qs_journal_outcome(struct qs_journal *journal, uint32_t n, bool undone, enum qs_outcome outcome, const char *why,
                                   struct qs_error *err)
 {
-    bool ok = add_count(journal, "{\"n\":", n) && add(journal, undone ? ",\"back\":\"" : ",\"outcome\":\"") &&
-              add(journal, outcome_words[outcome]) && add(journal, "\"");
+    struct qs_buffer *to = &journal->lines;
+    bool ok = add_count(to, "{\"n\":", n) && add(to, undone ? ",\"back\":\"" : ",\"outcome\":\"") &&
+              add(to, outcome_words[outcome]) && add(to, "\"");
     if (ok && why && why[0]) {
         json_t *text = json_string(why);            /* NULL where it is no UTF-8: the outcome says enough then */
         char *quoted = text ? json_dumps(text, JSON_ENCODE_ANY | JSON_ENSURE_ASCII) : NULL;
-        ok = !quoted || (add(journal, ",\"why\":") && add(journal, quoted));
+        ok = !quoted || (add(to, ",\"why\":") && add(to, quoted));
         free(quoted);
         json_decref(text);
     }
-    return finish_line(journal, ok && add(journal, "}"), err);
+    return finish_lines(journal, ok && add(to, "}\n"), err);
 }
 
 enum qs_status qs_journal_mark(struct qs_journal *journal, const char *mark, struct qs_error *err)
 {
-    enum qs_status status = finish_line(journal, add(journal, "{\"") && add(journal, mark) && add(journal, "\":true}"), err);
+    struct qs_buffer *to = &journal->lines;
+    enum qs_status status = finish_lines(journal, add(to, "{\"") && add(to, mark) && add(to, "\":true}\n"), err);
     return status == QS_OK ? flush(journal, true, err) : status;
 }
 
@@ -158,7 +174,7 @@ enum qs_status qs_journal_archive(struct qs_journal *journal, const char *path, 
     json_decref(object);
     if (!text)
         return qs_fail(err, QS_DATA, "the path of the archive is not UTF-8");
-    enum qs_status status = finish_line(journal, add(journal, text), err);
+    enum qs_status status = finish_lines(journal, add(&journal->lines, text) && add(&journal->lines, "\n"), err);
     free(text);
     return status == QS_OK ? flush(journal, true, err) : status;
 }

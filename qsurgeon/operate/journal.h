@@ -10,6 +10,7 @@
 
 #include "perform.h"
 #include "qsurgeon/apply.h"
+#include "qsurgeon/reader.h"
 
 struct qs_journal;
 
@@ -18,6 +19,9 @@ enum qs_status qs_journal_open(TALLOC_CTX *parent, const char *dir, struct qs_jo
 /* Lines go to a buffer; qs_journal_sync writes and syncs it. */
 enum qs_status qs_journal_moves(struct qs_journal *journal, uint32_t n, const struct qs_move *moves, size_t count,
                                 struct qs_error *err) QS_MUST_CHECK;
+/* The same in two parts: the line itself, which threads may make, and any number of lines. The first is false when memory is out. */
+bool qs_journal_line(struct qs_buffer *to, uint32_t n, const struct qs_move *moves, size_t count) QS_MUST_CHECK;
+enum qs_status qs_journal_lines(struct qs_journal *journal, struct qs_span lines, struct qs_error *err) QS_MUST_CHECK;
 enum qs_status qs_journal_outcome(struct qs_journal *journal, uint32_t n, bool undone, enum qs_outcome outcome, const char *why,
                                   struct qs_error *err) QS_MUST_CHECK;
 /* Where the archive will be, synced before it is begun. */

@@ -13,6 +13,7 @@
 #include <xxhash.h>
 
 #include "fsops.h"
+#include "qsurgeon/arena.h"
 
 enum { PLAN_VERSION = 1, PATH_LONGEST = 600, FILE_LARGEST = 1 << 30, LINE_LONGEST = 1 << 20 };
 
@@ -94,7 +95,8 @@ struct last_reason {
     const char *text;
 };
 
-static bool add_item(struct qs_plan *plan, const struct qs_view *view, uint32_t i, struct last_reason *last)
+static bool add_item(struct qs_plan *plan, const struct qs_view *view, uint32_t i, struct qs_arena *paths,
+                     struct last_reason *last)
 {
     const struct qs_scan *scan = view->scan;
     const struct qs_message *m = &scan->messages[i];
@@ -112,7 +114,7 @@ static bool add_item(struct qs_plan *plan, const struct qs_view *view, uint32_t 
         *last = (struct last_reason){group, f->verdict, f->cause, reason_of(plan, view, i)};
     struct qs_plan_item *item = &plan->items[plan->count];
     *item = (struct qs_plan_item){
-        .id = m->id, .queue_name = qs_sym_str(scan->strings, m->queue_name), .path = talloc_strdup(plan->items, path),
+        .id = m->id, .queue_name = qs_sym_str(scan->strings, m->queue_name), .path = qs_arena_strdup(paths, qs_span_of(path)),
         .reason = last->text, .inode = m->inode, .size = m->size, .digest = m->digest, .arrival = m->arrival,
         .changed = m->changed, .dir = m->dir, .kind = m->kind, .placed = true,
     };
@@ -161,9 +163,10 @@ enum qs_status qs_plan_make(TALLOC_CTX *parent, const struct qs_view *view, cons
         return qs_fail_errno(err, errno, "%s", q->instance->queue_dir);
 
     struct qs_plan *plan = talloc_zero(parent, struct qs_plan);
-    if (plan)
+    struct qs_arena *paths = plan ? qs_arena_new(plan) : NULL;
+    if (paths)
         plan->items = talloc_array(plan, struct qs_plan_item, scan->count ? scan->count : 1);
-    if (!plan || !plan->items) {
+    if (!paths || !plan->items) {
         talloc_free(plan);
         return qs_fail(err, QS_NOMEM, "out of memory");
     }
@@ -190,7 +193,7 @@ enum qs_status qs_plan_make(TALLOC_CTX *parent, const struct qs_view *view, cons
             continue;
         if (!fits(&scan->messages[i], wish->action))
             plan->left_unfit++;
-        else if (!guarded(view, i, guard, plan) && !add_item(plan, view, i, &last))
+        else if (!guarded(view, i, guard, plan) && !add_item(plan, view, i, paths, &last))
             status = qs_fail(err, QS_NOMEM, "out of memory");
     }
     if (status == QS_OK)

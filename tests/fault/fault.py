@@ -90,7 +90,7 @@ MORE = {
     "postfix undo of drop-recipients, all": ("postfix", [PARK], ["undo"], 36, "undo"),
     "postfix undo of doctor": ("flawed", [REPAIR], ["undo"], 52, "undo"),
     "postfix resume of release": ("postfix", [("kill", 0.7, ["release", *ALL])], ["resume"], 19, "queue"),
-    "postfix resume of purge --keep": ("postfix", [("kill", 0.5, ["purge", "--keep", *ALL])], ["resume"], 47, "quarantine"),
+    "postfix resume of purge --keep": ("postfix", [("kill", 0.5, ["purge", "--keep", *ALL])], ["resume"], 42, "quarantine"),
     "postfix resume of defer": ("postfix", [("kill", 0.6, ["defer", "--for", "6h", *ALL])], ["resume"], 37, "queue"),
     "postfix resume of expedite": ("postfix", [("kill", 0.6, ["expedite", *ALL])], ["resume"], 43, "queue"),
     "postfix resume of requeue": ("postfix", [("kill", 0.6, ["requeue", *ALL])], ["resume"], 58, "queue"),
