@@ -48,29 +48,6 @@ static enum qs_status run(TALLOC_CTX *parent, const char *const argv[], struct q
 
 /* --- words ---------------------------------------------------------------------------------------------- */
 
-static bool is_separator(char c)
-{
-    return c == ',' || c == ' ' || c == '\t' || c == '\r' || c == '\n';
-}
-
-/* The next item of a list separated by commas and blanks; {...} stays together. */
-static bool next_item(struct qs_span *text, struct qs_span *item)
-{
-    size_t from = 0, depth = 0;
-    while (from < text->len && is_separator(text->ptr[from]))
-        from++;
-    size_t to = from;
-    for (; to < text->len && (depth > 0 || !is_separator(text->ptr[to])); to++) {
-        if (text->ptr[to] == '{')
-            depth++;
-        else if (text->ptr[to] == '}' && depth > 0)
-            depth--;
-    }
-    *item = (struct qs_span){text->ptr + from, to - from};
-    *text = (struct qs_span){text->ptr + to, text->len - to};
-    return item->len > 0;
-}
-
 /* The value of a parameter in what postconf prints, "name = value"; empty: not there. */
 static struct qs_span parameter(struct qs_span printed, const char *name)
 {
@@ -149,7 +126,7 @@ unsigned pf_hash_depth(const char *config, const char *dir)
         qs_parse_u64(parameter(printed, "hash_queue_depth"), &depth)) {
         struct qs_span names = parameter(printed, "hash_queue_names");
         out = 0;
-        while (next_item(&names, &item))
+        while (qs_span_item(&names, &item))
             if (qs_span_is_nocase(item, dir))
                 out = depth < PF_DEPTH_MAX ? (unsigned)depth : PF_DEPTH_MAX;
     }
@@ -194,7 +171,7 @@ static enum qs_status ask_all(TALLOC_CTX *scratch, struct found *found, const ch
         return status == QS_NOMEM ? status : QS_OK;
     status = add_asked(scratch, found, printed, true, err);
     struct qs_span more = parameter(printed, "multi_instance_directories");
-    while (status == QS_OK && next_item(&more, &item)) {
+    while (status == QS_OK && qs_span_item(&more, &item)) {
         const char *config = talloc_strndup(scratch, item.ptr, item.len);
         if (config == NULL)
             return qs_fail(err, QS_NOMEM, "out of memory");
@@ -377,7 +354,7 @@ static enum qs_status add_keys(struct name_list *to, struct qs_span text, struct
     enum qs_status status = QS_OK;
     while (status == QS_OK && qs_span_line(&text, &line)) {
         if (line.len == 0 || line.ptr[0] == '#' || line.ptr[0] == ' ' || line.ptr[0] == '\t' ||
-            !next_item(&line, &key))
+            !qs_span_item(&line, &key))
             continue;
         if (to->kind == NETWORKS || memchr(key.ptr, '.', key.len) != NULL)
             status = add_name(to, key, err);
@@ -394,7 +371,7 @@ static enum qs_status add_file(struct name_list *to, struct qs_span text, struct
         const char *comment = line.len > 0 ? memchr(line.ptr, '#', line.len) : NULL;
         if (comment != NULL)
             line.len = (size_t)(comment - line.ptr);
-        while (status == QS_OK && next_item(&line, &item)) {
+        while (status == QS_OK && qs_span_item(&line, &item)) {
             if (item.ptr[0] != '!')
                 status = add_name(to, item, err);
         }
@@ -449,7 +426,7 @@ static void learn_recipients(struct qs_span printed, struct qs_site *site)
     struct qs_span checks = parameter(printed, "smtpd_recipient_restrictions"), item;
     bool asks = false;
     bool listed = !qs_span_is(parameter(printed, "smtpd_reject_unlisted_recipient"), "no");
-    while (next_item(&checks, &item)) {
+    while (qs_span_item(&checks, &item)) {
         asks |= qs_span_is(item, "reject_unverified_recipient");
         listed |= qs_span_is(item, "reject_unlisted_recipient");
     }
@@ -496,7 +473,7 @@ enum qs_status pf_site(const struct qs_instance *instance, struct qs_site *site,
     for (size_t i = 0; i < sizeof lists / sizeof *lists && status == QS_OK; i++) {
         struct name_list to = lists[i].to;
         struct qs_span value = parameter(printed, lists[i].parameter);
-        while (status == QS_OK && next_item(&value, &item))
+        while (status == QS_OK && qs_span_item(&value, &item))
             status = add_item(scratch, &to, postmap, instance->config, item, err);
     }
 done:

@@ -25,6 +25,8 @@ struct qs_span qs_span_trim(struct qs_span span);   /* blanks, tabs, CR and LF a
 bool qs_span_cut(struct qs_span *rest, char end, struct qs_span *part);
 /* Takes the next line without its newline, which the last one need not have; false: nothing is left. */
 bool qs_span_line(struct qs_span *rest, struct qs_span *line);
+/* Takes the next item of a list separated by commas and white space; {...} stays together. False: nothing is left. */
+bool qs_span_item(struct qs_span *rest, struct qs_span *item);
 
 /* Number parsers: the whole span must be one number in range, else false and *out is untouched. */
 bool qs_parse_u64(struct qs_span span, uint64_t *out);                      /* decimal digits only */

@@ -69,6 +69,21 @@ static bool is_blank(char c)
     return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
 
+bool qs_span_item(struct qs_span *rest, struct qs_span *item)
+{
+    size_t from = 0, depth = 0;
+    while (from < rest->len && (is_blank(rest->ptr[from]) || rest->ptr[from] == ','))
+        from++;
+    size_t to = from;
+    for (; to < rest->len && (depth > 0 || (!is_blank(rest->ptr[to]) && rest->ptr[to] != ',')); to++) {
+        depth += rest->ptr[to] == '{';
+        depth -= rest->ptr[to] == '}' && depth > 0;
+    }
+    *item = (struct qs_span){rest->ptr + from, to - from};
+    *rest = (struct qs_span){rest->ptr + to, rest->len - to};
+    return item->len > 0;
+}
+
 struct qs_span qs_span_trim(struct qs_span span)
 {
     while (span.len > 0 && is_blank(span.ptr[span.len - 1]))

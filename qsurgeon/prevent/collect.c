@@ -82,30 +82,6 @@ static void add_system_users(struct collecting *c)
 
 /* --- words and lines ----------------------------------------------------------------------------------- */
 
-static bool is_blank(char c)
-{
-    return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == ',';
-}
-
-/* The next word of a list, braces and all that is in them being one. */
-static bool next_word(struct qs_span *rest, struct qs_span *word)
-{
-    size_t i = 0, depth = 0;
-    while (rest->len && is_blank(*rest->ptr)) {
-        rest->ptr++;
-        rest->len--;
-    }
-    while (i < rest->len && (depth || !is_blank(rest->ptr[i]))) {
-        depth += rest->ptr[i] == '{';
-        depth -= rest->ptr[i] == '}' && depth;
-        i++;
-    }
-    *word = (struct qs_span){rest->ptr, i};
-    rest->ptr += i;
-    rest->len -= i;
-    return i > 0;
-}
-
 static bool next_pair(struct qs_span *text, struct qs_span *key, struct qs_span *value)
 {
     struct qs_span line;
@@ -176,7 +152,7 @@ static void add_domain(struct collecting *c, struct domains *d, struct qs_span n
 static void domains_of(struct collecting *c, struct qs_span value, struct domains *d)
 {
     struct qs_span word, text, line, key;
-    while (next_word(&value, &word)) {
+    while (qs_span_item(&value, &word)) {
         if (is_table(word)) {
             if (!list_table(c, word, &text)) {
                 note(c, "cannot be listed; domains in it are not in the list", word);
@@ -192,7 +168,7 @@ static void domains_of(struct collecting *c, struct qs_span value, struct domain
             continue;
         }
         while (qs_span_line(&text, &line))
-            if (next_word(&line, &key))
+            if (qs_span_item(&line, &key))
                 add_domain(c, d, key);
     }
 }
@@ -237,7 +213,7 @@ static void recipients_of(struct collecting *c, struct qs_span maps, const struc
 {
     struct qs_span word, text, key, value;
     bool any = false;
-    while (next_word(&maps, &word)) {
+    while (qs_span_item(&maps, &word)) {
         any = true;
         if (qs_span_is(word, "unix:passwd.byname") || qs_span_is(word, "proxy:unix:passwd.byname")) {
             add_system_users(c);
@@ -349,9 +325,9 @@ static bool list_map(struct collecting *c, struct qs_span value, struct qs_span 
 {
     struct qs_span type, word;
     *last = (struct qs_span){NULL, 0};
-    if (!next_word(&value, &type))
+    if (!qs_span_item(&value, &type))
         return false;
-    while (next_word(&value, &word))
+    while (qs_span_item(&value, &word))
         *last = word;
     const char *const argv[] = {"makemap", "-C", c->config, "-u", text_of(c, type), text_of(c, *last), NULL};
     return last->len && qs_spawn(c->scratch, &(struct qs_program){.argv = argv}, text, &c->why) == QS_OK;

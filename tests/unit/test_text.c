@@ -44,6 +44,12 @@ static void spans(void **state)
     assert_false(qs_span_cut(&rest, '\n', &part));
     assert_true(qs_span_line(&rest, &part) && qs_span_is(part, "last"));
     assert_false(qs_span_line(&rest, &part));
+
+    rest = QS_SPAN(", a,b {c, {d} e}f\t}g {h");
+    static const char *const items[] = {"a", "b", "{c, {d} e}f", "}g", "{h"};
+    for (size_t i = 0; i < COUNT(items); i++)
+        assert_true(qs_span_item(&rest, &part) && qs_span_is(part, items[i]));
+    assert_false(qs_span_item(&rest, &part));
 }
 
 static void unsigned_numbers(void **state)
