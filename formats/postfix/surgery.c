@@ -17,7 +17,8 @@
 enum {
     PLACE = PF_PATH_MAX + 16,
     RECORD_LONGEST = 2048,      /* line_length_limit: pickup deletes a file with a longer record */
-    STEPS_MOST = 8,             /* beside one for each recipient taken off */
+    PARTS_MOST = 4,             /* steps, as a rule: of a message and its three logs */
+    STEPS_MOST = 8,             /* when recipients are taken off, beside one for each of them */
     LOG_LARGEST = 16 * 1024 * 1024,
 };
 
@@ -536,7 +537,7 @@ enum qs_status pf_steps(TALLOC_CTX *parent, const struct qs_queue *queue, const 
                         struct qs_error *err)
 {
     (void)envelope;
-    struct plan p = {.list = talloc_array(parent, struct qs_step, STEPS_MOST)};
+    struct plan p = {.list = talloc_array(parent, struct qs_step, PARTS_MOST)};
     if (p.list == NULL || !pf_entry_path(e, p.here, sizeof p.here))
         return qs_fail(err, p.list == NULL ? QS_NOMEM : QS_GONE, "%s", p.list == NULL ? "out of memory" : "left the queue");
     p.shelf = what->shelf;

@@ -26,7 +26,7 @@
 #include "run.h"
 
 /* A batch costs a sync of the journal: where nothing has to be created for a message, it may be large. */
-enum { BATCH = 512, BATCH_OF_MOVES = 65536, HANDED_OVER = 256, SHELF = 160, CHASES = 8, STAMP = sizeof "20261122-041530" };
+enum { BATCH = 512, BATCH_OF_MOVES = 32768, HANDED_OVER = 256, SHELF = 160, CHASES = 8, STAMP = sizeof "20261122-041530" };
 
 /* One message of the batch between being described and being moved. */
 struct prepared {
@@ -230,7 +230,7 @@ static void describe_part(void *data, unsigned thread, uint32_t begin, uint32_t 
 static enum qs_status describe_ahead(struct run *run, TALLOC_CTX *batch, const uint32_t *numbers, uint32_t count,
                                      const struct prepared **of, struct qs_error *err)
 {
-    enum { GRAIN = 256, MEMORY = 2048 };        /* the bytes that a message may need; where it is more, it is had otherwise */
+    enum { GRAIN = 256, MEMORY = 1536 };        /* the bytes that a message may need; where it is more, it is had otherwise */
     struct ahead *a = moves_only(run) ? talloc_zero(batch, struct ahead) : NULL;
     const unsigned threads = qs_thread_count(0);
     if (!a || !(a->of = talloc_array(batch, struct prepared, count)) || qs_fs_twins(run->fs, threads, NULL) != QS_OK)
@@ -246,8 +246,10 @@ static enum qs_status describe_ahead(struct run *run, TALLOC_CTX *batch, const u
     }
     qs_parallel(threads, count, GRAIN, describe_part, a);
     enum qs_status status = QS_OK;
-    for (unsigned t = 0; status == QS_OK && t < threads; t++)
+    for (unsigned t = 0; status == QS_OK && t < threads; t++) {
         status = qs_journal_lines(run->journal, (struct qs_span){a->by[t].lines.data, a->by[t].lines.len}, err);
+        talloc_free(a->by[t].lines.parent);
+    }
     if (status == QS_OK)
         *of = a->of;
     return status;
