@@ -377,6 +377,7 @@ static void parse_received(struct qs_received *r, struct qs_span value)
     const char *p = value.ptr, *end = p + value.len;
     struct qs_span *want = NULL;
     const char *comment = p;    /* the beginning of the last one */
+    bool greets = false;        /* the word in front was HELO, in a comment */
     unsigned inside = 0;        /* parentheses */
     bool claimed = false;       /* the address is the word behind "from": what the client says, where comments tell another */
     while (p < end) {
@@ -391,6 +392,7 @@ static void parse_received(struct qs_received *r, struct qs_span value)
                 r->bare = span_between(comment, p);
             }
             inside -= inside > 0;
+            greets = false;
             if (r->address.len == 0 || claimed) {
                 r->name.len = 0;    /* was not in front of an address */
             }
@@ -407,8 +409,11 @@ static void parse_received(struct qs_received *r, struct qs_span value)
                 p++;            /* ';' in a comment */
                 continue;
             }
-            const char *bracket = (r->address.len > 0 && !(claimed && inside > 0)) || r->by.ptr != NULL ? NULL
-                                                                          : memchr(start, '[', token.len);
+            /* what the client says itself: qmail's (HELO x), Exim's (helo=x ident=y) */
+            const bool said = inside > 0 && (greets || STARTS(token, "helo=") || STARTS(token, "ident="));
+            greets = inside > 0 && (IS(token, "helo") || IS(token, "ehlo"));
+            const char *bracket = said || (r->address.len > 0 && !(claimed && inside > 0)) || r->by.ptr != NULL
+                                      ? NULL : memchr(start, '[', token.len);
             if (bracket != NULL) {
                 const char *close = memchr(bracket, ']', (size_t)(p - bracket));
                 struct qs_span address = span_between(bracket + 1, close == NULL ? p : close);

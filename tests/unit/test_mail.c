@@ -242,6 +242,12 @@ static void received_bare(void **state)
         /* brackets tell for sure */
         { "from x (198.51.100.1) (x [192.0.2.9]) by b.example with SMTP", "192.0.2.9", "" },
         { "from x (x [192.0.2.9]) (198.51.100.1) by b.example with SMTP", "192.0.2.9", "" },
+        /* the greeting is the client's word */
+        { "from [192.0.2.9] (helo=[198.51.100.1]) by b.example with esmtp (Exim 4.96)", "192.0.2.9", "" },
+        { "from [192.0.2.9] (port=25 helo=[198.51.100.1] ident=[198.51.100.2]) by b.example with esmtp", "192.0.2.9", "" },
+        { "from unknown (HELO [198.51.100.1]) (192.0.2.9) by b.example with SMTP", "", "192.0.2.9" },
+        { "from unknown (EHLO [198.51.100.1]) ([192.0.2.9]) by b.example with SMTP", "192.0.2.9", "" },
+        { "from x (HELO) ([192.0.2.9]) by b.example with SMTP", "192.0.2.9", "" },
         /* something else, or somebody else's word */
         { "from x ((198.51.100.1)) by b.example with SMTP", "", "" },
         { "from x (HELO 198.51.100.1) by b.example with SMTP", "", "" },
