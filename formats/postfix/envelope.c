@@ -322,6 +322,7 @@ static enum qs_status add_recipient(struct reading *r, const struct pf_record *r
     }
     if (same(kept(r, r->copy_message, recipient.original), recipient.address))
         recipient.original = (struct qs_span){NULL, 0};
+    recipient.asked = recipient.original.len > 0;
     if (!keep(r, r->copy_message, &recipient.address))
         return no_memory(err);
     recipient.reason.len = (size_t)record->offset;  /* until match_logs() */

@@ -56,6 +56,7 @@ struct qs_recipient_text {
     struct qs_span original;    /* as the client gave it, where that differs; or empty */
     struct qs_span reason;      /* last delivery result in words, or empty */
     enum qs_recipient_state state;
+    bool asked;                 /* there is `original`, as the client's RCPT said it, not only its ORCPT */
     unsigned notify;            /* DSN NOTIFY bits as Postfix numbers them: 1 never, 2 success, 4 failure, 8 delay */
 };
 

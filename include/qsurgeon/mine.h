@@ -96,9 +96,10 @@ bool qs_mine_action_parse(struct qs_span word, enum qs_mine_action *out);       
 
 enum qs_mine_part { QS_MINE_ALL, QS_MINE_HEADER, QS_MINE_BODY, QS_MINE_NOTICES };    /* which rules to write */
 
-/* Writes the rules with their measured hits and misses as comments, ASCII, appended to `to`. QS_NOMEM. */
+/* Writes the rules with their measured hits and misses as comments, ASCII, appended to `to`. dir: where Postfix will find the
+ * tables; NULL: /etc/postfix. QS_NOMEM. */
 enum qs_status qs_mine_write(struct qs_buffer *to, const struct qs_view *view, const struct qs_mined *mined,
                              enum qs_mine_format format, enum qs_mine_part part, enum qs_mine_action action,
-                             struct qs_error *err) QS_MUST_CHECK;
+                             const char *dir, struct qs_error *err) QS_MUST_CHECK;
 
 #endif

@@ -2,6 +2,8 @@
 /* rules mine: filter rules made of the storm's own messages. A subcommand of rules. */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -32,13 +34,13 @@ static enum qs_status write_file(const struct qs_call *call, const char *path, c
 
 /* One kind of rules into a file, or all into --output or standard output. */
 static enum qs_status write_rules(struct qs_call *call, const struct qs_session *session, const struct qs_mined *mined,
-                                  enum qs_mine_format format, enum qs_mine_part part, const char *path,
+                                  enum qs_mine_format format, enum qs_mine_part part, const char *dir, const char *path,
                                   struct qs_error *err)
 {
     struct qs_buffer text;
     qs_buffer_init(&text, call->memory);
     enum qs_status status =
-        qs_mine_write(&text, &session->view, mined, format, part, call->options->action, err);
+        qs_mine_write(&text, &session->view, mined, format, part, call->options->action, dir, err);
     if (status == QS_OK && path)
         return write_file(call, path, &text, err);
     if (status == QS_OK && fwrite(text.data, 1, text.len, call->out) != text.len)
@@ -52,6 +54,7 @@ static enum qs_status write_tables(struct qs_call *call, const struct qs_session
 {
     const char *kind = format == QS_MINE_POSTFIX_PCRE ? "pcre" : "regexp";
     const char *dir = call->options->output;
+    char full[PATH_MAX];
     char *header = talloc_asprintf(call->memory, "%s/header_checks.%s", dir, kind);
     char *body = talloc_asprintf(call->memory, "%s/body_checks.%s", dir, kind);
     char *notices = talloc_asprintf(call->memory, "%s/notices.%s", dir, kind);
@@ -59,10 +62,12 @@ static enum qs_status write_tables(struct qs_call *call, const struct qs_session
         return qs_fail(err, QS_NOMEM, "out of memory");
     if (mkdir(dir, 0755) != 0 && errno != EEXIST)
         return qs_fail_errno(err, errno, "%s", dir);
-    enum qs_status status = write_rules(call, session, mined, format, QS_MINE_HEADER, header, err);
+    if (!realpath(dir, full))       /* for the lines of main.cf */
+        return qs_fail_errno(err, errno, "%s", dir);
+    enum qs_status status = write_rules(call, session, mined, format, QS_MINE_HEADER, full, header, err);
     if (status == QS_OK)
-        status = write_rules(call, session, mined, format, QS_MINE_BODY, body, err);
-    return status == QS_OK ? write_rules(call, session, mined, format, QS_MINE_NOTICES, notices, err) : status;
+        status = write_rules(call, session, mined, format, QS_MINE_BODY, full, body, err);
+    return status == QS_OK ? write_rules(call, session, mined, format, QS_MINE_NOTICES, full, notices, err) : status;
 }
 
 static enum qs_status write_all(struct qs_call *call, const struct qs_session *session, const struct qs_mined *mined,
@@ -73,7 +78,7 @@ static enum qs_status write_all(struct qs_call *call, const struct qs_session *s
         return qs_report_mine_json(call->out, &session->view, mined, err);
     if (o->output && (format == QS_MINE_POSTFIX_PCRE || format == QS_MINE_POSTFIX_REGEXP))
         return write_tables(call, session, mined, format, err);
-    return write_rules(call, session, mined, format, QS_MINE_ALL, o->output, err);
+    return write_rules(call, session, mined, format, QS_MINE_ALL, NULL, o->output, err);
 }
 
 enum qs_status qs_rules_mine(struct qs_call *call, struct qs_error *err)

@@ -45,6 +45,7 @@ struct writer {
     const struct qs_view *view;
     const struct qs_mined *mined;
     enum qs_mine_action action;
+    const char *dir;                /* where Postfix finds the tables */
     bool lost;                      /* out of memory */
 };
 
@@ -151,7 +152,7 @@ static void say_postfix_action(struct writer *w, const char *why, const char *na
 static void say_postfix_part(struct writer *w, bool header, const char *kind)
 {
     const struct qs_mined *m = w->mined;
-    say(w, "# %s_checks = %s:/etc/postfix/%s_checks.%s\n", header ? "header" : "body", kind, header ? "header" : "body", kind);
+    say(w, "# %s_checks = %s:%s/%s_checks.%s\n", header ? "header" : "body", kind, w->dir, header ? "header" : "body", kind);
     say_head(w, "#", header ? "Header rules" : "Body rules");
     for (size_t i = 0; i < m->group_count; i++) {
         const struct qs_mined_group *g = &m->group[i];
@@ -180,7 +181,8 @@ static void say_notices_head(struct writer *w, const char *mark)
 {
     const struct qs_mined *m = w->mined;
     say(w, "%s Users to whom notices about mail come that others sent in their name. This stops all notices to them, also\n"
-           "%s those about mail of their own: only while the storm lasts. ", mark, mark);
+           "%s those about mail of their own: only while the storm lasts. Anybody can send notices to a user to get him in\n"
+           "%s here: look at the names. ", mark, mark, mark);
     if (m->victim_count == 0)
         say(w, "None here, or they get notices that may be real.\n");
     else
@@ -215,9 +217,9 @@ static void say_postfix_notices(struct writer *w, const char *kind)
            "# qsurgeon_notices = check_sender_access inline:{{<> = ");
     say_postfix_action(w, notice, "");
     say(w, "}}\n"
-           "# smtpd_data_restrictions = check_recipient_access %s:/etc/postfix/notices.%s\n"
-           "# Forged senders, by qsurgeon rules mine.\n",
-        kind, kind);
+           "# smtpd_data_restrictions = check_recipient_access %s:%s/notices.%s\n"
+           "# Forged senders, by qsurgeon rules mine. What main.cf has there already is to be kept: put these behind it.\n",
+        kind, w->dir, kind);
     say_notices_head(w, "#");
     for (size_t i = 0; i < m->group_count; i++) {
         const struct qs_mined_group *g = &m->group[i];
@@ -318,7 +320,7 @@ static void say_sendmail_notices(struct writer *w)
     const struct qs_mined *m = w->mined;
     say(w, "\n");
     say_notices_head(w, "dnl #");
-    say(w, "dnl # To use this, take the first dnl off each of the lines that follow. Rulesets of these names that are there already\n"
+    say(w, "dnl # To use this, take \"dnl \" with its blank off the lines that follow. Rulesets of these names that are there already\n"
            "dnl # must be joined with them by hand.\ndnl LOCAL_CONFIG\ndnl `KQS_STORE macro'\n");
     for (size_t i = 0; i < m->group_count; i++)
         say_victims(w, "dnl #", &m->group[i], say_sendmail_victim);
@@ -458,9 +460,9 @@ static const char *sieve_extension(enum qs_mine_action action)
 
 enum qs_status qs_mine_write(struct qs_buffer *to, const struct qs_view *view, const struct qs_mined *mined,
                              enum qs_mine_format format, enum qs_mine_part part, enum qs_mine_action action,
-                             struct qs_error *err)
+                             const char *dir, struct qs_error *err)
 {
-    struct writer w = {.to = to, .view = view, .mined = mined, .action = action};
+    struct writer w = {.to = to, .view = view, .mined = mined, .action = action, .dir = dir ? dir : "/etc/postfix"};
     const size_t before = to->len;
     switch (format) {
     case QS_MINE_POSTFIX_PCRE:

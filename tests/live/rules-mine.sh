@@ -17,7 +17,9 @@ fi
 for scenario in "$@"; do
     case=$work/$scenario scale=${scales%% *} scales=${scales#* }
     "$lab/stormlab" gen "$lab/dev/$scenario.json" --out "$case/out" --scale $scale
-    postfix_start "$case/pf" --clean --site "$case/out/site.json"
+    # one whom notices of the smoke scenario go to has an alias: what the queue names is not what the door hears
+    postfix_start "$case/pf" --clean --site "$case/out/site.json" \
+        --set 'virtual_alias_maps=inline:{rachel97@client1.example=rl@client1.example}'
     "$lab/stormlab" inject-postfix "$case/out" --config "$case/pf/etc" --smtp "127.0.0.1:$port"
     postfix_stop "$case/pf"
     "$lab/stormlab" retouch "$case/out" "$case/pf/spool"
@@ -38,7 +40,7 @@ tables=$work/smoke/tables/pcre
 postfix_start "$work/door" --clean --site "$work/smoke/out/site.json" --set mynetworks=127.0.0.0/8 --set local_recipient_maps= \
     --set relay_recipient_maps= --set "$(sed -n '1s/^# \(.*\) = /\1=/p' "$tables/notices.pcre")" \
     --set "$(sed -n '2s/^# \([^ ]*\) = /\1=/p' "$tables/notices.pcre")" \
-    --set "$(sed -n "3s#^. \([^ ]*\) = \(.*:\)/etc/postfix#\1=\2$tables#p" "$tables/notices.pcre")" \
+    --set "$(sed -n '3s/^# \([^ ]*\) = /\1=/p' "$tables/notices.pcre")" \
     --set "header_checks=pcre:$tables/header_checks.pcre" --set "body_checks=pcre:$tables/body_checks.pcre"
 python3 "$live/rules_door.py" "$work/smoke" "$port"
 postfix_stop "$work/door"
@@ -50,6 +52,6 @@ fi
 sendmail_start "$work/sm" --site "$case/out/site.json" --mc "$case/forms/sendmail"
 python3 "$live/rules_formats.py" sendmail "$case/out" "$case/forms" "$port"
 "$QSURGEON" --mta postfix --queue "$work/smoke/pf/spool" --config "$work/smoke/pf/etc" rules mine --format sendmail > "$work/notices.mc"
-sed -i '/^dnl # To use this,/,$s/^dnl \([^#]\)/\1/' "$work/notices.mc"
+sed -i '/^dnl # To use this,/,$s/^dnl //' "$work/notices.mc"
 sendmail_start "$work/sm-notices" --site "$work/smoke/out/site.json" --mc "$work/notices.mc"
 python3 "$live/rules_formats.py" notices "$work/smoke/out" "$work/smoke/tables" "$port"

@@ -145,7 +145,7 @@ enum qs_status qs_miner_measure(struct miner *m, struct work *w, uint32_t from, 
     const uint32_t all = to - from, kept = at_most(all, QS_MINE_MEASURED / 2);
     enum qs_status status = QS_OK;
     for (uint32_t i = 0; status == QS_OK && i < kept; i++) {
-        const uint32_t message = w->member[from + spread(i, all, kept)], stamp = message + 1;
+        const uint32_t member = from + spread(i, all, kept), message = w->member[member], stamp = message + 1;
         struct qs_span content;
         bool got = false, caught = false;
         status = qs_miner_read_message(m, message, QS_MINE_GOOD_CONTENT, &content, &got, err);
@@ -161,7 +161,7 @@ enum qs_status qs_miner_measure(struct miner *m, struct work *w, uint32_t from, 
         }
         *(later ? &w->out->later : &w->out->train) += 1;
         *(later ? &w->out->later_caught : &w->out->train_caught) += caught;
-        *(later ? &w->out->later_either : &w->out->train_either) += caught || qs_miner_to_victim(m, message);
+        *(later ? &w->out->later_either : &w->out->train_either) += caught || qs_miner_to_victim(m, w, member);
     }
     return status;
 }

@@ -9,19 +9,24 @@
 
 enum { DEPTH_MAX = 3 };                         /* of directories */
 
-/* A message again; *got is false when it is no longer there. */
-enum qs_status qs_miner_read_message(struct miner *m, uint32_t message, size_t cap, struct qs_span *content, bool *got,
-                                     struct qs_error *err)
+enum qs_status qs_miner_read_envelope(struct miner *m, uint32_t message, size_t cap, struct qs_envelope *envelope,
+                                      struct qs_span *content, bool *got, struct qs_error *err)
 {
-    struct qs_envelope envelope = {0};
     struct qs_error why = {""};
     bool whole = false;
-    enum qs_status status = qs_scan_reread(m->view->scan, &m->view->scan->messages[message], m->reader, cap, &envelope,
+    enum qs_status status = qs_scan_reread(m->view->scan, &m->view->scan->messages[message], m->reader, cap, envelope,
                                            content, &whole, &why);
     *got = status == QS_OK;
     if (status == QS_NOMEM || status == QS_NOQUEUE)
         return qs_fail(err, status, "%s", why.text);
     return QS_OK;
+}
+
+enum qs_status qs_miner_read_message(struct miner *m, uint32_t message, size_t cap, struct qs_span *content, bool *got,
+                                     struct qs_error *err)
+{
+    struct qs_envelope envelope = {0};
+    return qs_miner_read_envelope(m, message, cap, &envelope, content, got, err);
 }
 
 static enum qs_status read_file(struct miner *m, const char *path, struct qs_span *content, bool *got, struct qs_error *err)

@@ -59,6 +59,7 @@ struct work {                       /* of one group */
     struct qs_mined_group *out;
     uint32_t *member;               /* messages that are meant, by arrival */
     uint32_t count, train;
+    uint64_t *asked;                /* of each member: whom it is a notice to, hashed, or 0; NULL: no backscatter */
     struct sample *sample;
     uint32_t sample_count;
     struct choice *choice;          /* of the round in hand */
@@ -70,6 +71,7 @@ struct work {                       /* of one group */
 struct victim {
     const char *address;            /* NULL: dropped */
     uint32_t work;                  /* index of its group's */
+    uint32_t next;                  /* of the same mailbox; MISSING: none */
 };
 
 struct miner {
@@ -93,6 +95,7 @@ struct miner {
     struct victim *victim;
     uint32_t victim_count;
     struct qs_table *victims;       /* hash of the lowered address to its index */
+    struct qs_table *boxes;         /* the same of what the queue has for it, to the last of them */
     /* words */
     struct qs_table *words;         /* hash of a fixed token to its index */
     uint32_t *word_good, *word_seen;
@@ -152,7 +155,9 @@ static inline bool is_few(const struct miner *m, const struct work *w)
 
 typedef enum qs_status (*on_good)(struct miner *m, struct qs_span content, uint32_t number, struct qs_error *err);
 
-/* A message again; *got is false when it is no longer there. */
+/* A message again, with at most `cap` bytes of content; *got is false when it is no longer there. */
+enum qs_status qs_miner_read_envelope(struct miner *m, uint32_t message, size_t cap, struct qs_envelope *envelope,
+                                      struct qs_span *content, bool *got, struct qs_error *err) QS_MUST_CHECK;
 enum qs_status qs_miner_read_message(struct miner *m, uint32_t message, size_t cap, struct qs_span *content,
                                      bool *got, struct qs_error *err) QS_MUST_CHECK;
 /* All real mail once. Numbers begin with 1. */
@@ -241,8 +246,8 @@ enum qs_status qs_miner_add_twin(const struct miner *m, struct work *w, uint32_t
 /* --- victims.c --------------------------------------------------------------------------------- */
 
 enum qs_status qs_miner_find_victims(struct miner *m, struct qs_error *err) QS_MUST_CHECK;
-/* Has the message the empty sender and one recipient, who is among them? */
-bool qs_miner_to_victim(const struct miner *m, uint32_t message);
+/* Has the member, by number, the empty sender and one recipient, who is among them? */
+bool qs_miner_to_victim(const struct miner *m, const struct work *w, uint32_t member);
 /* Into the result, with what they catch. */
 enum qs_status qs_miner_add_victims(struct miner *m, struct qs_error *err) QS_MUST_CHECK;
 

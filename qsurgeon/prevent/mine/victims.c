@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Mining: whom others' notices go to. What a notice brings back need not show anything of the storm, but all have the empty
  * sender and the forged one as their recipient. That is the envelope's, which no pattern of a line sees; and as it would
- * refuse what is returned to that user for good reason, too, one sign of such mail is enough to drop it. */
+ * refuse what is returned to that user for good reason, too, one sign of such mail is enough to drop it.
+ *
+ * The door hears what the client asks for; the queue has what aliases have made of it. So a victim is an address as it was
+ * asked for, which is read again from the message where it is said, and is dropped for its mailbox's sake, too. */
 #include "miner.h"
 
 #include <stdlib.h>
@@ -30,53 +33,78 @@ static bool is_notice(const struct miner *m, uint32_t message, uint32_t recipien
     return true;
 }
 
-/* The victim that a message with one recipient is a notice to, by its index; MISSING: none. */
-static uint32_t victim_of(const struct miner *m, uint32_t message)
+bool qs_miner_to_victim(const struct miner *m, const struct work *w, uint32_t member)
 {
-    struct qs_span address;
-    return m->victims && m->view->scan->messages[message].recipient_count == 1 && is_notice(m, message, 0, &address)
-               ? qs_table_get(m->victims, name_hash(address), MISSING) : MISSING;
-}
-
-bool qs_miner_to_victim(const struct miner *m, uint32_t message)
-{
-    const uint32_t victim = victim_of(m, message);
+    const uint32_t victim = w->asked ? qs_table_get(m->victims, w->asked[member], MISSING) : MISSING;
     return victim != MISSING && m->victim[victim].address;
 }
 
-/* Addresses that enough notices of the training part go to. */
-static enum qs_status gather(struct miner *m, const struct work *w, struct qs_error *err)
+/* What the client of a notice with one recipient asked for; no text: it is none, or cannot be said. */
+static enum qs_status read_asked(struct miner *m, uint32_t message, struct qs_span *asked, struct qs_error *err)
 {
+    struct qs_envelope envelope = {0};
+    struct qs_span content;
+    bool got = false;
+    *asked = (struct qs_span){NULL, 0};
+    if (m->view->scan->messages[message].recipient_count != 1 || !is_notice(m, message, 0, asked))
+        return QS_OK;
+    const enum qs_status status = qs_miner_read_envelope(m, message, 0, &envelope, &content, &got, err);
+    if (!got)
+        *asked = (struct qs_span){NULL, 0};
+    else if (envelope.recipient_count == 1 && envelope.recipients[0].asked)
+        *asked = envelope.recipients[0].original;
+    return status;
+}
+
+static enum qs_status add(struct miner *m, const struct work *w, uint32_t message, struct qs_span asked, struct qs_error *err)
+{
+    struct qs_span box = {NULL, 0};
+    (void)is_notice(m, message, 0, &box);
+    uint32_t *index = qs_table_at(m->victims, name_hash(asked), MISSING);
+    uint32_t *first = qs_table_at(m->boxes, name_hash(box), MISSING);
+    if (!index || !first)
+        return out_of_memory(err);
+    *index = m->victim_count;
+    m->victim[m->victim_count] = (struct victim){talloc_strndup(m->out, asked.ptr, asked.len), (uint32_t)(w - m->work), *first};
+    *first = m->victim_count;
+    return m->victim[m->victim_count++].address ? QS_OK : out_of_memory(err);
+}
+
+/* Addresses that enough notices of the training part go to. */
+static enum qs_status gather(struct miner *m, struct work *w, struct qs_error *err)
+{
+    const uint32_t kept = at_most(w->count, QS_MINE_MEASURED);
     struct counts tally;
-    struct qs_span address;
-    bool good = qs_counts_new(m->scratch, &tally);
-    for (uint32_t i = 0; good && i < w->train; i++)
-        if (m->view->scan->messages[w->member[i]].recipient_count == 1 && is_notice(m, w->member[i], 0, &address) &&
-            is_plain(address))
-            good = qs_counts_add(&tally, name_hash(address), i + 1);
-    for (uint32_t i = 0; good && i < w->train && m->victim_count < QS_MINE_VICTIMS; i++) {
-        if (m->view->scan->messages[w->member[i]].recipient_count != 1 || !is_notice(m, w->member[i], 0, &address))
+    struct qs_span asked;
+    enum qs_status status = QS_OK;
+    w->asked = talloc_zero_array(m, uint64_t, w->count + 1u);
+    if (!w->asked || !qs_counts_new(m->scratch, &tally))
+        return out_of_memory(err);
+    for (uint32_t i = 0; status == QS_OK && i < kept; i++) {
+        const uint32_t n = spread(i, w->count, kept);
+        status = read_asked(m, w->member[n], &asked, err);
+        if (status != QS_OK || !is_plain(asked))
             continue;
-        const uint32_t known = qs_table_get(tally.at, name_hash(address), MISSING);
-        if (known == MISSING || tally.count[known] < QS_MINE_LEAST)
+        w->asked[n] = name_hash(asked);
+        if (n >= w->train)
             continue;
-        uint32_t *index = qs_table_at(m->victims, name_hash(address), MISSING);
-        good = index != NULL;
-        if (!good || *index != MISSING)
-            continue;
-        *index = m->victim_count;
-        m->victim[m->victim_count++] =
-            (struct victim){talloc_strndup(m->out, address.ptr, address.len), (uint32_t)(w - m->work)};
-        good = m->victim[*index].address != NULL;
+        if (!qs_counts_add(&tally, w->asked[n], n + 1))
+            status = out_of_memory(err);
+        else if (m->victim_count < QS_MINE_VICTIMS && qs_table_get(m->victims, w->asked[n], MISSING) == MISSING &&
+                 tally.count[qs_table_get(tally.at, w->asked[n], 0)] >= QS_MINE_LEAST)
+            status = add(m, w, w->member[n], asked, err);
     }
     talloc_free(tally.at);
-    return good ? QS_OK : out_of_memory(err);
+    return status;
 }
 
 static void drop(struct miner *m, struct qs_span address)
 {
-    const uint32_t victim = qs_table_get(m->victims, name_hash(address), MISSING);
+    const uint64_t hash = name_hash(address);
+    uint32_t victim = qs_table_get(m->victims, hash, MISSING);
     if (victim != MISSING)
+        m->victim[victim].address = NULL;
+    for (victim = qs_table_get(m->boxes, hash, MISSING); victim != MISSING; victim = m->victim[victim].next)
         m->victim[victim].address = NULL;
 }
 
@@ -127,7 +155,8 @@ enum qs_status qs_miner_find_victims(struct miner *m, struct qs_error *err)
     enum qs_status status = QS_OK;
     m->victim = talloc_zero_array(m, struct victim, QS_MINE_VICTIMS);
     m->victims = qs_table_new(m, QS_MINE_VICTIMS);
-    if (!m->victim || !m->victims)
+    m->boxes = qs_table_new(m, QS_MINE_VICTIMS);
+    if (!m->victim || !m->victims || !m->boxes)
         return out_of_memory(err);
     for (size_t i = 0; status == QS_OK && i < m->work_count; i++)
         if (judgement->group[m->work[i].out->group].cause == QS_CAUSE_BACKSCATTER_IN)
@@ -154,7 +183,7 @@ enum qs_status qs_miner_add_victims(struct miner *m, struct qs_error *err)
                 continue;
             *to = (struct qs_mined_victim){.group = (uint32_t)i, .address = m->victim[v].address};
             for (uint32_t n = 0; n < w->count; n++)
-                *(n < w->train ? &to->train : &to->later) += victim_of(m, w->member[n]) == v;
+                *(n < w->train ? &to->train : &to->later) += w->asked[n] == name_hash(qs_span_of(to->address));
             out->victim_count++;
             w->out->victims++;
         }
