@@ -183,10 +183,7 @@ static void say_notices_head(struct writer *w, const char *mark)
     say(w, "%s Users to whom notices about mail come that others sent in their name. This stops all notices to them, also\n"
            "%s those about mail of their own: only while the storm lasts. Anybody can send notices to a user to get him in\n"
            "%s here: look at the names. ", mark, mark, mark);
-    if (m->victim_count == 0)
-        say(w, "None here, or they get notices that may be real.\n");
-    else
-        say(w, "No notice to them in the queue may be real%s.\n", m->good_files ? ", none in the directories is" : "");
+    say(w, "No notice to them in the queue may be real%s.\n", m->good_files ? ", none in the directories is" : "");
 }
 
 /* What the group's victims catch, and for each of them a line of the table. */
@@ -213,6 +210,10 @@ static void say_postfix_victim(struct writer *w, uint32_t victim)
 static void say_postfix_notices(struct writer *w, const char *kind)
 {
     const struct qs_mined *m = w->mined;
+    if (m->victim_count == 0) {
+        say(w, "# Forged senders, by qsurgeon rules mine: nobody here, or they get notices that may be real.\n");
+        return;
+    }
     say(w, "# smtpd_restriction_classes = qsurgeon_notices\n"
            "# qsurgeon_notices = check_sender_access inline:{{<> = ");
     say_postfix_action(w, notice, "");

@@ -592,7 +592,9 @@ static void test_victims(void **state)
     memset(asked, 0, sizeof asked);
 
     view->judgement->group[0].cause = QS_CAUSE_BACKSCATTER_OUT;         /* bounces of this host: to anybody */
-    assert_int_equal(mine(view, 30)->victim_count, 0);
+    found = mine(view, 30);
+    assert_int_equal(found->victim_count, 0);
+    assert_null(strstr(written(view, found, QS_MINE_POSTFIX_REGEXP), "qsurgeon_notices"));
     done(view);
 }
 
