@@ -231,6 +231,20 @@ enum qs_status qs_operating_aside(struct qs_call *call, const struct qs_instance
     return QS_OK;
 }
 
+/* Can the owner write a new archive there? Asked before a message is moved; the answer may change until it is written. */
+static enum qs_status archive_fits(const char *path, struct qs_error *err)
+{
+    if (access(path, F_OK) == 0)
+        return qs_fail(err, QS_USAGE, "%s exists already; --output names a new file", path);
+    char *dir = talloc_strndup(NULL, path, strrchr(path, '/') == path ? 1 : (size_t)(strrchr(path, '/') - path));
+    enum qs_status status = !dir ? qs_fail(err, QS_NOMEM, "out of memory")
+        : access(dir, W_OK | X_OK) == 0 ? QS_OK
+        : qs_fail_errno(err, errno, "%s: the owner of the queue (user %u) cannot write there; --output names another place", dir,
+                        (unsigned)geteuid());
+    talloc_free(dir);
+    return status;
+}
+
 enum qs_status qs_operating_begin(struct qs_call *call, const struct qs_instance *instance, const struct qs_queue *queue,
                                   struct qs_operate *how, struct qs_error *err)
 {
@@ -248,6 +262,8 @@ enum qs_status qs_operating_begin(struct qs_call *call, const struct qs_instance
     if (status == QS_OK && access(start.state_dir, W_OK | X_OK) != 0)
         status = qs_fail_errno(err, errno, "%s: the owner of the queue (user %u) cannot get there, by its mode or that of a "
                                "directory above; --state names another", start.state_dir, (unsigned)geteuid());
+    if (status == QS_OK && start.archive_path)
+        status = archive_fits(start.archive_path, err);
     if (status != QS_OK)
         return status;
     qs_operating_heed_signals();
