@@ -122,6 +122,7 @@ static enum qs_status run_express(struct qs_call *call, struct qs_error *err)
     enum qs_status status = qs_session_open(call, true, NULL, NULL, &session, err);
     if (status != QS_OK)
         return status;
+    qs_operating_tell_unfinished(call, session->view.scan);
     uint8_t *selected = qs_operating_marks(call, session);
     park->marks = qs_operating_marks(call, session);
     first->marks = qs_operating_marks(call, session);

@@ -60,6 +60,8 @@ static enum qs_status operate(struct qs_call *call, enum qs_action action, struc
         return qs_fail(err, QS_USAGE, "a plan in a file is performed at once: give --drip together with --commit");
     enum qs_status status = qs_session_lists(o) ? qs_session_open_list(call, &session, err)
                                                 : qs_session_open(call, true, NULL, NULL, &session, err);
+    if (status == QS_OK)
+        qs_operating_tell_unfinished(call, session->view.scan);
     struct qs_guard guard = qs_operating_guard(o);
     uint8_t *marks = status == QS_OK ? qs_operating_marks(call, session) : NULL;
     if (status == QS_OK && !marks)

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "operating.h"
 #include "session.h"
 #include "terminal.h"
 
@@ -69,7 +70,10 @@ static enum qs_status run(struct qs_call *call, struct qs_error *err)
         return explain_named(call, session, err);
     if (qs_is_rewritable(call->out) && terminal && lines > 0 && lines < call->style.rows)
         fprintf(call->out, "\033[%uA\033[J", lines);
-    return report(call, call->out, session, err);
+    status = report(call, call->out, session, err);
+    if (status == QS_OK)
+        qs_operating_tell_unfinished(call, session->view.scan);
+    return status;
 }
 
 const struct qs_command qs_cmd_triage = {

@@ -292,6 +292,24 @@ enum qs_status qs_operating_start(struct qs_call *call, const struct qs_plan *pl
     return status;
 }
 
+void qs_operating_tell_unfinished(struct qs_call *call, const struct qs_scan *scan)
+{
+    struct qs_kept *list = NULL;
+    size_t count = 0;
+    struct qs_error why = {""};
+    if (call->options->json || call->options->from_count || qs_operating_kept(call, &list, &count, &why) != QS_OK)
+        return;
+    for (size_t i = 0; i < count; i++) {
+        struct qs_run run;
+        if (qs_run_at_end(list[i].state, list[i].name) ||
+            qs_run_describe(call->memory, list[i].state, list[i].name, &run, &why) != QS_OK || run.finished || run.undone)
+            continue;
+        for (size_t q = 0; q < scan->queue_count; q++)
+            if (scan->queues[q].instance && strcmp(scan->queues[q].instance->queue_dir, run.queue_dir) == 0)
+                qs_report_unfinished(call->out, run.name, &call->style);
+    }
+}
+
 bool qs_operating_stopped(void)
 {
     return asked_to_stop;

@@ -48,6 +48,9 @@ enum qs_status qs_operating_start(struct qs_call *call, const struct qs_plan *pl
 enum qs_status qs_operating_perform(struct qs_call *call, const struct qs_plan *plan, struct qs_operating *with,
                                     struct qs_run_result **result, struct qs_error *err) QS_MUST_CHECK;
 
+/* Names the unfinished runs on the queues in view, for people. Where runs are kept out of reach, there are none. */
+void qs_operating_tell_unfinished(struct qs_call *call, const struct qs_scan *scan);
+
 /* Has SIGINT or SIGTERM come since qs_operating_begin, or since that was called? */
 void qs_operating_heed_signals(void);
 bool qs_operating_stopped(void);

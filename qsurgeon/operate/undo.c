@@ -2,9 +2,11 @@
 /* What became of runs: listing, resuming, reversing them. */
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "qsurgeon/archive.h"
 #include "qsurgeon/restore.h"
@@ -74,6 +76,22 @@ enum qs_status qs_run_describe(TALLOC_CTX *parent, const char *state_dir, const 
     }
     talloc_free(scratch);
     return status;
+}
+
+bool qs_run_at_end(const char *state_dir, const char *name)
+{
+    static const char *const ends[] = {"\n{\"end\":true}\n", "\n{\"undone\":true}\n"};
+    char last[32], *path = talloc_asprintf(NULL, "%s/%s/journal.jsonl", state_dir, name);
+    int fd = path ? open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK) : -1;
+    off_t size = fd >= 0 ? lseek(fd, 0, SEEK_END) : -1;
+    ssize_t got = size >= (off_t)sizeof last ? pread(fd, last, sizeof last, size - (off_t)sizeof last) : -1;
+    bool found = false;
+    for (size_t i = 0; got == (ssize_t)sizeof last && i < sizeof ends / sizeof *ends; i++)
+        found |= memcmp(last + sizeof last - strlen(ends[i]), ends[i], strlen(ends[i])) == 0;
+    if (fd >= 0)
+        close(fd);
+    talloc_free(path);
+    return found;
 }
 
 static int is_run_entry(const struct dirent *entry)

@@ -259,6 +259,12 @@ static void fill_run(void *data, size_t row, struct qs_cells *cells)
     qs_safe(cells->text[3], QS_CELL, qs_span_of(run->words), log->style);
 }
 
+void qs_report_unfinished(FILE *out, const char *run, const struct qs_style *style)
+{
+    fprintf(out, "%s is unfinished; unless it still runs, settle it:\n  %s resume %s\n  %s undo %s\n", run, style->program, run,
+            style->program, run);
+}
+
 enum qs_status qs_report_log_text(FILE *out, const struct qs_run *runs, size_t count, const struct qs_style *style,
                                   struct qs_error *err)
 {
@@ -271,8 +277,7 @@ enum qs_status qs_report_log_text(FILE *out, const struct qs_run *runs, size_t c
         qs_table_print(out, style, headings, sizeof headings / sizeof *headings, count, fill_run, &log);
     for (size_t i = 0; i < count; i++)
         if (!runs[i].finished && !runs[i].undone)
-            fprintf(out, "%s is unfinished; to settle it:\n  %s resume %s\n  %s undo %s\n", runs[i].name, style->program,
-                    runs[i].name, style->program, runs[i].name);
+            qs_report_unfinished(out, runs[i].name, style);
     return qs_written(out, err);
 }
 

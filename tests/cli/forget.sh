@@ -34,6 +34,12 @@ for mta in postfix sendmail; do
     act restore restore "$state/elsewhere.tar.zst" --commit
     act expedite expedite --all --include-legit --commit
     sed -i '/^{"end":true}$/d' "$state/$(run_of expedite)/journal.jsonl"
+    for looks in triage "hold --all --include-legit" express; do
+        # shellcheck disable=SC2086
+        run --mta "$mta" --queue "$dir" --state "$state" $looks
+        has "$mta: $looks names the run that is unfinished" "$out" "$(run_of expedite) is unfinished"
+        lacks "$mta: $looks names no other" "$out" "$(run_of hold) is unfinished"
+    done
     before=$(files "$dir") held=$(find "$dir/.qsurgeon" -type f | wc -l) runs=$(find "$state" -type f | wc -l)
 
     expect 64 "$mta: which runs" --state "$state" forget
