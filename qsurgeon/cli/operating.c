@@ -355,6 +355,9 @@ enum qs_status qs_operating_perform(struct qs_call *call, const struct qs_plan *
         status = qs_operating_report(call, result, verbs[plan->action], applied == QS_OK ? err : NULL);
         if (!call->options->json && applied == QS_OK && result->stopped && !plan->pace)
             fprintf(call->out, "To finish it: %s resume %s\n", call->options->program, result->run);
+        if (!call->options->json && applied != QS_OK && result->count[QS_DONE])
+            fprintf(call->out, "To finish it, when that is mended: %s resume %s\nTo take it back: %s undo %s\n",
+                    call->options->program, result->run, call->options->program, result->run);
         if (!call->options->json && applied == QS_OK && result->count[QS_DONE])
             tell_of_server(call, plan);
         if (!call->options->json && applied == QS_OK && result->count[QS_DONE] && plan->after != QS_AFTER_UNLINK)

@@ -35,7 +35,7 @@ struct qs_archive_writer {
     struct archive_entry *entry;
     struct qs_fs_new file;
     XXH3_state_t *digest;
-    const char *mta, *host;
+    const char *path, *mta, *host;
     uint32_t count;
     size_t kept;                /* bytes in block[] */
     char block[BLOCK];          /* the files of one message, where they fit: read once, for digest and archive */
@@ -62,7 +62,9 @@ static int free_writer(struct qs_archive_writer *w)
 static enum qs_status failed(struct qs_archive_writer *w, struct qs_error *err)
 {
     const char *text = archive_error_string(w->archive);
-    return qs_fail(err, QS_IO, "%s: %s", w->file.name, text ? text : "cannot write the archive");
+    int number = archive_errno(w->archive);     /* of the system, or below 0 */
+    text = text ? text : "cannot write the archive";
+    return number > 0 ? qs_fail_errno(err, number, "%s: %s", w->path, text) : qs_fail(err, QS_IO, "%s: %s", w->path, text);
 }
 
 static bool put_member(struct qs_archive_writer *w, const char *name, uint64_t size, mode_t mode, time_t mtime)
@@ -89,9 +91,10 @@ enum qs_status qs_archive_create(TALLOC_CTX *parent, const char *path, const str
         w->archive = archive_write_new();
         w->entry = archive_entry_new();
         w->digest = XXH3_createState();
+        w->path = talloc_strdup(w, path);
         w->mta = talloc_strdup(w, plan->mta);
         w->host = talloc_strdup(w, plan->host);
-        if (!w->archive || !w->entry || !w->digest || !w->mta || !w->host)
+        if (!w->archive || !w->entry || !w->digest || !w->path || !w->mta || !w->host)
             status = qs_fail(err, QS_NOMEM, "out of memory");
         else if (archive_write_set_format_pax_restricted(w->archive) != ARCHIVE_OK ||
                  archive_write_add_filter_zstd(w->archive) != ARCHIVE_OK ||

@@ -6,6 +6,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -768,10 +769,11 @@ enum qs_status qs_fs_new_forget(const char *path, struct qs_error *err)
     const char *name = NULL;
     char temporary[264];
     int dir = open_parent(path, &name);
-    if (dir < 0)
-        return errno == ENOENT ? QS_OK : qs_fail_errno(err, errno, "%s", path);
+    if (dir < 0)                /* out of reach, by its mode or a disk that is away: nobody has to wait for that */
+        return QS_OK;
     int length = snprintf(temporary, sizeof temporary, ".%s.new", name);
-    enum qs_status status = length > 0 && length < (int)sizeof temporary && drop_stale(dir, temporary)
+    /* under a longer name there was none */
+    enum qs_status status = length > NAME_MAX || drop_stale(dir, temporary)
         ? QS_OK : qs_fail(err, QS_BUSY, "%s: an unfinished file of this name cannot be removed", path);
     close(dir);
     return status;

@@ -105,7 +105,7 @@ enum qs_status qs_fs_new_begin(const char *path, struct qs_fs_new *file, struct 
 /* Syncs it, renames it without replacing, syncs the directory. On failure it is removed. */
 enum qs_status qs_fs_new_finish(struct qs_fs_new *file, struct qs_error *err) QS_MUST_CHECK;
 void qs_fs_new_abandon(struct qs_fs_new *file);
-/* Removes the temporary file that a crash has left beside `path`, if any. */
+/* Removes the temporary file that a crash has left beside `path`, if any, and if its directory can be reached. */
 enum qs_status qs_fs_new_forget(const char *path, struct qs_error *err) QS_MUST_CHECK;
 
 /* All of that with `data`. QS_USAGE: the name is taken. */

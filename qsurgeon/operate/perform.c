@@ -259,7 +259,7 @@ static enum qs_status reverse_move(struct qs_fs *fs, const struct qs_move *m, bo
         return QS_OK;
     /* nothing of it lies in the run directory: where it was is another message, or sendmail has rewritten it there */
     return qs_fail(err, QS_GONE, from == QS_OK ? "%s: the mail server has acted on it since"
-                   : to == QS_GONE ? "%s: no longer there, the mail server has acted on it"
+                   : to == QS_GONE ? "%s: no longer there, the mail server or another run has acted on it"
                                    : "%s: the mail server has rewritten it since", from == QS_OK ? m->from : m->to);
 }
 

@@ -134,9 +134,11 @@ static enum qs_status check_guards(const struct qs_plan *plan, const struct qs_v
     if (plan->count == 0 && plan->left_unsure)
         return qs_fail(err, QS_USAGE, "nothing to do: all %u selected messages are unsure; name them with --verdict unsure, "
                        "--cluster or --id", plan->left_unsure);
-    if (plan->count == 0)
-        return qs_fail(err, QS_USAGE, "nothing to do: no message is selected for which %s has a meaning",
+    if (plan->count == 0 && plan->left_unfit)
+        return qs_fail(err, QS_USAGE, "nothing to do: for none of the %u selected messages %s has a meaning", plan->left_unfit,
                        qs_action_name(plan->action));
+    if (plan->count == 0)
+        return qs_fail(err, QS_USAGE, "nothing to do: no message in the queue fits the selection");
     if (guard->max && plan->count > guard->max)
         return qs_fail(err, QS_USAGE, "%u messages are more than --max %u allows", plan->count, guard->max);
     double share = 100.0 * plan->count / view->scan->count;

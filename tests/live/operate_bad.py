@@ -139,6 +139,7 @@ refused("an archive in a file that exists", spool, before, done, (64,))
 done = run(spool, "purge", *ALL, "--commit", "--output", f"/tmp/{'n' * 300}")
 check("an archive that cannot be written: the report says so", done.returncode not in (0, 2) and one_line(done), done.stderr)
 lost = subprocess.run(["find", f"{spool}/.qsurgeon", "-type", "f"], capture_output=True, text=True, check=True).stdout.count("\n")
+check("and how to go on", " resume 20" in done.stdout and " undo 20" in done.stdout, done.stdout)
 check("and the messages are in quarantine", lost > 25, lost)
 done = run(spool, "undo")
 check("and undo brings them back", done.returncode == 0 and

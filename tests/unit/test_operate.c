@@ -95,6 +95,7 @@ static void test_new_file(void **state)
     assert_int_equal(qs_fs_new_finish(&file, &err), QS_OK);
     assert_int_equal(qs_fs_new_begin(in_place("plan"), &other, &err), QS_USAGE);
     put(in_place(".more.new"), "left by a crash", 15);
+    assert_int_equal(qs_fs_new_forget(in_place("plan/below"), &err), QS_OK);
     assert_int_equal(qs_fs_new_forget(in_place("more"), &err), QS_OK);
     assert_int_equal(qs_fs_new_forget(in_place("more"), &err), QS_OK);
     assert_false(there(".more.new"));
