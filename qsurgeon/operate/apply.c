@@ -815,12 +815,18 @@ static enum qs_status unlink_all(struct run *run, struct qs_error *err)
     return status == QS_OK && !run->result->stopped ? qs_journal_mark(run->journal, "unlinked", err) : status;
 }
 
+/* What this process has moved, and one that crashed before. */
+static void tell_quarantine(struct run *run)
+{
+    run->result->in_quarantine = run->result->count[QS_DONE];
+    for (uint32_t n = 0; n < run->plan->count; n++)
+        run->result->in_quarantine += purged(run, n);
+}
+
 static enum qs_status after_purge(struct run *run, struct qs_error *err)
 {
-    if (run->plan->after == QS_AFTER_KEEP) {        /* what this process has moved, and one that crashed before */
-        run->result->in_quarantine = run->result->count[QS_DONE];
-        for (uint32_t n = 0; n < run->plan->count; n++)
-            run->result->in_quarantine += purged(run, n);
+    if (run->plan->after == QS_AFTER_KEEP) {
+        tell_quarantine(run);
         return QS_OK;
     }
     /* the journal is the one list of what lies in quarantine */
@@ -918,7 +924,9 @@ enum qs_status qs_run_go_on(struct run *run, struct qs_error *err)
         status = run->plan->action == QS_ACT_RESTORE ? qs_run_restore(run, err) : perform_plan(run, err);
     if (run->journal)
         qs_run_wake(run);
-    if (status == QS_OK && run->plan->action == QS_ACT_PURGE && !run->result->stopped)
+    if (run->plan->action == QS_ACT_PURGE && (status != QS_OK || run->result->stopped))
+        tell_quarantine(run);
+    else if (run->plan->action == QS_ACT_PURGE)
         status = after_purge(run, err);
     if (status != QS_OK || (run->result->stopped && !run->plan->pace))
         return status;

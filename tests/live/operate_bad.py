@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -247,6 +248,8 @@ for sign in (signal.SIGINT, signal.SIGTERM):
     process.send_signal(sign)
     out, err = process.communicate()
     check(f"{sign.name}: ends with a report", process.returncode in (0, 2) and "message" in out or process.returncode == -sign, f"{process.returncode} {out[-200:]} {err}")
+    check(f"{sign.name}: and says what is in quarantine", "Stopped before" not in out or
+          re.match("Purged: (0|([0-9]+)) .*\nIn quarantine: \\2 ", out) or out.startswith("Purged: 0 "), out[:300])
     done = run(spool, "resume")
     left = run(spool, "list", "--ids").stdout.split()
     check(f"{sign.name}: resume finishes the run", done.returncode in (0, 2, 64) and (done.returncode == 64 or not left), done.stderr + done.stdout[:300])
