@@ -43,7 +43,7 @@ CASES = {
     "postfix release": ("postfix", [], ["release", *ALL], 32, "queue"),
     "postfix release --drip": ("many", [["hold", *ALL]], ["release", "--drip", "600000/min", *ALL], 84, "queue"),
     "postfix purge": ("postfix", [], ["purge", *ALL], 81, "archive"),
-    "postfix purge --keep": ("postfix", [], ["purge", "--keep", *ALL], 61, "quarantine"),
+    "postfix purge --keep": ("postfix", [], ["purge", "--keep", *ALL], 60, "quarantine"),
     "postfix defer": ("postfix", [], ["defer", "--for", "6h", *ALL], 45, "queue"),
     "postfix expedite": ("postfix", [], ["expedite", *ALL], 52, "queue"),
     "postfix requeue": ("postfix", [], ["requeue", *ALL], 68, "queue"),
