@@ -97,11 +97,17 @@ static void sync_part(void *data, unsigned thread, uint32_t begin, uint32_t end)
         list[i]->failure = TEMP_FAILURE_RETRY(fsync(list[i]->fd)) != 0 && errno != EINVAL ? errno : 0;
 }
 
-/* Each sync waits for the disk by itself: of many, several wait at a time, and one answer of the disk does for them. */
-static enum qs_status sync_dirs(struct dir **list, uint32_t count, struct qs_error *err)
+/* Syncs the changed directories of this one, not of its twins. Each sync waits for the disk by itself: of many, several wait at a
+ * time, and one answer of the disk does for them. */
+static enum qs_status sync_own(const struct qs_fs *fs, struct qs_error *err)
 {
     enum { AT_A_TIME = 8, GRAIN = 16 };
+    struct dir *list[OPEN_MOST];
+    uint32_t count = 0;
     enum qs_status status = QS_OK;
+    for (uint32_t i = 0; i < fs->dir_count; i++)
+        if (fs->dirs[i]->changed)
+            list[count++] = fs->dirs[i];
     qs_parallel(AT_A_TIME, count, GRAIN, sync_part, list);
     for (uint32_t i = 0; i < count; i++) {
         list[i]->changed = list[i]->failure != 0;
@@ -114,15 +120,11 @@ static enum qs_status sync_dirs(struct dir **list, uint32_t count, struct qs_err
 /* Closes the directories that nobody works in, synced. */
 static enum qs_status close_unused(struct qs_fs *fs, struct qs_error *err)
 {
-    struct dir *changed[OPEN_MOST];
-    uint32_t kept = 0, count = 0;
+    uint32_t kept = 0;
     struct qs_table *known = qs_table_new(fs, 64);
     if (!known)
         return qs_fail(err, QS_NOMEM, "out of memory");
-    for (uint32_t i = 0; i < fs->dir_count; i++)
-        if (fs->dirs[i]->users == 0 && fs->dirs[i]->changed)
-            changed[count++] = fs->dirs[i];
-    enum qs_status status = sync_dirs(changed, count, err);
+    enum qs_status status = sync_own(fs, err);
     for (uint32_t i = 0; i < fs->dir_count; i++) {
         struct dir *dir = fs->dirs[i];
         if (status == QS_OK && dir->users == 0) {
@@ -570,15 +572,11 @@ enum qs_status qs_fs_rmdir(struct qs_fs *fs, const char *path, struct qs_error *
 
 enum qs_status qs_fs_sync(struct qs_fs *fs, struct qs_error *err)
 {
-    struct dir *changed[OPEN_MOST + TWINS_OPEN_MOST];
-    uint32_t count = 0;
-    for (unsigned t = 0; t < QS_THREADS_MAX; t++) {
-        const struct qs_fs *one = qs_fs_of(fs, t);
-        for (uint32_t i = 0; one && i < one->dir_count; i++)
-            if (one->dirs[i]->changed)
-                changed[count++] = one->dirs[i];
-    }
-    return sync_dirs(changed, count, err);
+    enum qs_status status = QS_OK;
+    for (unsigned t = 0; status == QS_OK && t < QS_THREADS_MAX; t++)
+        if (qs_fs_of(fs, t))
+            status = sync_own(qs_fs_of(fs, t), err);
+    return status;
 }
 
 enum qs_status qs_fs_sync_all(struct qs_fs *fs, struct qs_error *err)

@@ -182,8 +182,9 @@ enum qs_status qs_miner_add_victims(struct miner *m, struct qs_error *err)
             if (!m->victim[v].address || m->victim[v].work != i)
                 continue;
             *to = (struct qs_mined_victim){.group = (uint32_t)i, .address = m->victim[v].address};
+            const uint64_t hash = name_hash(qs_span_of(to->address));
             for (uint32_t n = 0; n < w->count; n++)
-                *(n < w->train ? &to->train : &to->later) += w->asked[n] == name_hash(qs_span_of(to->address));
+                *(n < w->train ? &to->train : &to->later) += w->asked[n] == hash;
             out->victim_count++;
             w->out->victims++;
         }
