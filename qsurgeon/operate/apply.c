@@ -627,7 +627,7 @@ size_t qs_run_quarantined(const struct qs_record *r, const struct qs_move *moves
 {
     size_t count = 0;
     for (size_t i = 0; i < r->count && count < QS_RUN_FILES_MOST; i++)
-        if (r->moves[i].kind == QS_STEP_MOVE && strncmp(r->moves[i].to, "@/", 2) == 0)
+        if (r->moves[i].kind == QS_STEP_MOVE && qs_fs_is_of_run(r->moves[i].to))
             moves[count++] = &r->moves[i];
     return count;
 }

@@ -27,7 +27,7 @@ static bool lives_on(const struct qs_record *r)
     bool live = r->settled;
     for (size_t i = 0; i < r->count && !live; i++)
         live = r->has_outcome && r->outcome == QS_DONE && r->moves[i].kind == QS_STEP_MOVE && r->moves[i].inode &&
-               !r->moves[i].log && strncmp(r->moves[i].to, "@/", 2) != 0;
+               !r->moves[i].log && !qs_fs_is_of_run(r->moves[i].to);
     return live;
 }
 

@@ -65,15 +65,10 @@ static bool component_ok(struct qs_span part)
     return part.len > 0 && !qs_span_is(part, ".") && !qs_span_is(part, "..");
 }
 
-static bool is_of_run(const char *path)
-{
-    return path[0] == '@' && path[1] == '/';
-}
-
 /* Writes the path below the queue directory into full[], "@/" replaced, every component checked. */
 static enum qs_status resolve(const struct qs_fs *fs, const char *path, char full[PATH_LONGEST], struct qs_error *err)
 {
-    const bool of_run = is_of_run(path);
+    const bool of_run = qs_fs_is_of_run(path);
     const size_t before = of_run ? strlen(fs->run) : 0, length = strlen(path) - (of_run ? 1 : 0);
     if (length == 0 || length >= PATH_LONGEST - before || (of_run && before == 0))
         return qs_fail(err, QS_DATA, "%s: not a usable path", path);
@@ -405,7 +400,7 @@ enum qs_status qs_fs_move(struct qs_fs *fs, const char *from, const char *to, st
 enum qs_status qs_fs_bring(struct qs_fs *fs, const char *from, const char *to, struct qs_error *err)
 {
     struct way w;
-    if (!is_of_run(to))
+    if (!qs_fs_is_of_run(to))
         return qs_fail(err, QS_DATA, "%s: files are brought into the run directory only", to);
     enum qs_status status = find_way(fs, from, to, &w, err);
     if (status != QS_OK)
@@ -474,7 +469,7 @@ enum qs_status qs_fs_make_begin(struct qs_fs *fs, const char *path, struct qs_fs
     const char *name = NULL;
     struct dir *dir = NULL;
     *file = (struct qs_fs_made){.fd = -1, .dir = -1};
-    if (!is_of_run(path))
+    if (!qs_fs_is_of_run(path))
         return qs_fail(err, QS_DATA, "%s: files are made in the run directory only", path);
     enum qs_status status = locate(fs, path, true, full, &dir, &name, err);
     if (status != QS_OK)
@@ -545,7 +540,7 @@ static enum qs_status remove_of_run(struct qs_fs *fs, const char *path, int flag
     char full[PATH_LONGEST];
     const char *name = NULL;
     struct dir *dir = NULL;
-    if (!is_of_run(path))
+    if (!qs_fs_is_of_run(path))
         return qs_fail(err, QS_DATA, "%s: nothing is removed outside the run directory", path);
     enum qs_status status = locate(fs, path, false, full, &dir, &name, err);
     if (status != QS_OK)
@@ -672,7 +667,7 @@ static enum qs_status wipe_one(void *data, const char *path, const struct stat *
 enum qs_status qs_fs_wipe(struct qs_fs *fs, const char *prefix, struct qs_error *err)
 {
     struct wipe w = {fs, err, prefix};
-    if (!is_of_run(prefix))
+    if (!qs_fs_is_of_run(prefix))
         return qs_fail(err, QS_DATA, "%s: nothing is removed outside the run directory", prefix);
     return qs_fs_walk_run(fs, wipe_one, &w, err);
 }

@@ -22,6 +22,12 @@
 
 struct qs_fs;
 
+/* Does the path lead into the run directory? */
+static inline bool qs_fs_is_of_run(const char *path)
+{
+    return path[0] == '@' && path[1] == '/';
+}
+
 /* Opens the queue directory for changes and takes the lock that only one operating qsurgeon may hold
  * (.qsurgeon/lock, exclusive flock). Creates .qsurgeon, mode 0700, where it is missing. Everything runs as the effective
  * user that the caller has taken on (the queue's owner). QS_BUSY: another one operates. QS_NOPERM, QS_NOQUEUE, QS_IO.

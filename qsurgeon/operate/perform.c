@@ -98,11 +98,6 @@ static enum qs_status take_lock(struct qs_fs *fs, const char *path, bool both, u
 
 /* --- performing ------------------------------------------------------------------------------------------------------- */
 
-static bool is_of_run(const char *path)
-{
-    return strncmp(path, "@/", 2) == 0;
-}
-
 static enum qs_status set_times(struct qs_fs *fs, const struct qs_move *m, struct qs_error *err)
 {
     struct timespec times[2] = {m->before[0], m->before[1]};
@@ -115,7 +110,7 @@ static enum qs_status set_times(struct qs_fs *fs, const struct qs_move *m, struc
  * goes back to another place was in active, where that is not sure. */
 static bool is_quiet_log(const struct qs_move *m)
 {
-    return m->log && !m->back && is_of_run(m->to);
+    return m->log && !m->back && qs_fs_is_of_run(m->to);
 }
 
 static enum qs_status move(struct qs_fs *fs, const struct qs_move *m, struct qs_error *err)
@@ -162,7 +157,7 @@ static const struct qs_move *claim_of(const struct qs_move *moves, size_t count)
 /* A hold of a Postfix message is a rename and nothing else: no lock is of use for it. */
 static bool lock_is_of_use(size_t count, const struct qs_move *claim)
 {
-    return count > 1 || is_of_run(claim->to);
+    return count > 1 || qs_fs_is_of_run(claim->to);
 }
 
 /* Locks what the claim has led to, which says as well whether it is the message that was meant; if not, it is given back. */
@@ -212,7 +207,7 @@ void qs_moves_follow(struct qs_fs *fs, const struct qs_move *moves, size_t count
         at->status = perform_one(fs, &moves[at->tried++], &at->why);
     /* where the MTA reads, it may have taken the message already: what was wanted is done */
     struct stat st;
-    if (at->status == QS_GONE && at->claimed && claim && !is_of_run(claim->to) &&
+    if (at->status == QS_GONE && at->claimed && claim && !qs_fs_is_of_run(claim->to) &&
         qs_fs_stat(fs, claim->to, &st, NULL) == QS_GONE && qs_fs_stat(fs, claim->from, &st, NULL) == QS_GONE)
         at->status = QS_OK;
     /* also the step that failed: it may have been done in part */
@@ -246,7 +241,7 @@ static enum qs_status reverse_move(struct qs_fs *fs, const struct qs_move *m, bo
         from = qs_fs_stat(fs, at_once ? m->back : m->from, &here, err);     /* may be in either place already */
     if ((from != QS_OK && from != QS_GONE) || (to != QS_OK && to != QS_GONE))
         return from != QS_OK && from != QS_GONE ? from : to;
-    if (to == QS_OK && (!m->inode || there.st_ino == m->inode || is_of_run(m->to))) {
+    if (to == QS_OK && (!m->inode || there.st_ino == m->inode || qs_fs_is_of_run(m->to))) {
         if (from == QS_GONE)
             return qs_fs_move(fs, m->to, origin, err);
         if (is_quiet_log(m) && here.st_ino == there.st_ino)
@@ -285,7 +280,7 @@ static enum qs_status reverse_times(struct qs_fs *fs, const struct qs_move *m, s
 static const struct qs_move *last_live(const struct qs_move *moves, size_t count)
 {
     for (size_t i = count; i-- > 0;)
-        if (moves[i].kind == QS_STEP_MOVE && moves[i].inode && !moves[i].log && !is_of_run(moves[i].to))
+        if (moves[i].kind == QS_STEP_MOVE && moves[i].inode && !moves[i].log && !qs_fs_is_of_run(moves[i].to))
             return &moves[i];
     return NULL;
 }
@@ -318,7 +313,7 @@ static enum qs_status reverse_all(struct qs_fs *fs, const struct qs_move *moves,
         return qs_moves_discard(fs, moves, count, err);
     /* where a new file has taken its place, the old one must be there before that is taken away */
     struct stat old;
-    if (claim && live && live->inode != claim->inode && is_of_run(claim->to)) {
+    if (claim && live && live->inode != claim->inode && qs_fs_is_of_run(claim->to)) {
         status = qs_fs_stat(fs, claim->to, &old, err);
         if (status != QS_OK)
             return status == QS_GONE ? qs_fail(err, QS_GONE, "%s: as it was before it is kept no longer", claim->from) : status;
