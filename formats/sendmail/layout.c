@@ -303,7 +303,8 @@ static enum qs_status add_group(struct qs_queue *queue, const char *group, const
 static bool begins_as_control(int dir, const char *name)
 {
     char bytes[2] = "";
-    int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+    bool dated = false;
+    int fd = qs_open_quietly(dir, name, &dated);
     struct stat st;
     bool is = fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && pread(fd, bytes, 2, 0) == 2 &&
               (bytes[0] == 'V' || bytes[0] == 'T' || bytes[0] == 'P') && bytes[1] >= '0' && bytes[1] <= '9';

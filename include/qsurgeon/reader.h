@@ -3,6 +3,7 @@
 #ifndef QSURGEON_READER_H
 #define QSURGEON_READER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/stat.h>
 #include <talloc.h>
@@ -36,6 +37,10 @@ uint64_t qs_file_size(const struct qs_file *file);
  * the end. QS_IO. */
 enum qs_status qs_file_at(struct qs_file *file, uint64_t offset, size_t want, struct qs_span *out,
                           struct qs_error *err) QS_MUST_CHECK;
+
+/* openat() for reading, as qs_file_open() does it: the access time is left alone where that is allowed, for looking is no change. Sets
+ * *dated where it is not (another user's file), so that it need not be tried in vain again. -1: errno says why. */
+int qs_open_quietly(int dirfd, const char *name, bool *dated) QS_MUST_CHECK;
 
 /* A growing byte buffer, used again for each message: keeps its memory when emptied. */
 struct qs_buffer {

@@ -83,14 +83,13 @@ static enum qs_status fill(struct qs_file *file, struct window *window, uint64_t
     return QS_OK;
 }
 
-/* Reading leaves the access time alone where that is allowed: it shows in nothing, and is a write for each file. */
-static int open_quietly(struct qs_file *file, int dirfd, const char *name)
+int qs_open_quietly(int dirfd, const char *name, bool *dated)
 {
     const int flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY;
-    int fd = file->dated ? -1 : openat(dirfd, name, flags | O_NOATIME);
-    if (!file->dated && (fd >= 0 || errno != EPERM))
+    int fd = *dated ? -1 : openat(dirfd, name, flags | O_NOATIME);
+    if (!*dated && (fd >= 0 || errno != EPERM))
         return fd;
-    file->dated = true;
+    *dated = true;
     return openat(dirfd, name, flags);
 }
 
@@ -100,7 +99,7 @@ enum qs_status qs_file_open(struct qs_file *file, int dirfd, const char *name, s
     int fd;
     qs_file_close(file);
     do {
-        fd = open_quietly(file, dirfd, name);
+        fd = qs_open_quietly(dirfd, name, &file->dated);
     } while (fd < 0 && errno == EINTR);
     if (fd < 0) {
         /* ELOOP (FreeBSD: EMLINK): a link. ENXIO, EOPNOTSUPP: a socket, or a device with nothing behind

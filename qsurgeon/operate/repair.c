@@ -59,9 +59,10 @@ static const char *item_id(const struct qs_flaw *flaw)
 static enum qs_status add_items(struct qs_plan *plan, int root, const struct qs_flaw *flaws, size_t count, struct qs_error *err)
 {
     enum qs_status status = QS_OK;
+    bool dated = false;
     for (size_t i = 0; status == QS_OK && i < count; i++) {
         const struct qs_flaw *f = &flaws[i];
-        int fd = f->steps ? openat(root, f->path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC) : -1;
+        int fd = f->steps ? qs_open_quietly(root, f->path, &dated) : -1;
         if (f->steps && fd < 0 && errno != ENOENT && errno != ELOOP)
             status = qs_fail_errno(err, errno, "%s", f->path);
         if (fd < 0)
@@ -146,7 +147,9 @@ static enum qs_status compare(struct run *run, const struct qs_plan_item *item, 
     uint64_t digest = 0;
     if (!flaw || strcmp(flaw->path, item->path) != 0 || !flaw->steps)
         return qs_fail(err, QS_GONE, "%s: nothing is wrong with it any more", item->path);
-    enum qs_status status = qs_fs_file(run->fs, item->path, O_RDONLY, &fd, NULL, err);
+    enum qs_status status = qs_fs_file(run->fs, item->path, O_RDONLY | O_NOATIME, &fd, NULL, err);
+    if (status == QS_NOPERM)            /* another user's file: looking sets its access time */
+        status = qs_fs_file(run->fs, item->path, O_RDONLY, &fd, NULL, err);
     if (status != QS_OK)
         return status;
     if (fstat(fd, st) != 0)
