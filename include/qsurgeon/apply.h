@@ -53,7 +53,6 @@ struct qs_run_result {
 
 struct qs_operate {
     const char *state_dir;      /* where runs are kept */
-    const char *archive_path;   /* NULL: in the run's directory */
     int archive_fd;             /* RESTORE: the archive, opened before the process became the queue's owner; -1: by its path */
     int64_t now;
     unsigned nonce;             /* makes the run's name unique: the process ID does */

@@ -40,6 +40,7 @@ struct qs_plan {
     uint64_t device;            /* of the queue directory */
     enum qs_action action;
     enum qs_plan_after after;   /* PURGE */
+    const char *output;         /* PURGE with an archive: its absolute path; NULL: in the run's directory */
     int64_t until;              /* DEFER, and HOLD with a due time; else 0 */
     uint32_t pace;              /* RELEASE: messages a minute, kept by how->rest of apply.h; 0: all at once */
     char **drop;                /* DROP: addresses, as in the queue files */
@@ -69,7 +70,7 @@ struct qs_plan_wish {
     enum qs_plan_after after;
     int64_t until;
     uint32_t pace;
-    const char *note, *host, *words;
+    const char *note, *host, *words, *output;
     char **drop;
     size_t drop_count;
 };

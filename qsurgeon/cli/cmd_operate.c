@@ -53,6 +53,8 @@ static enum qs_status operate(struct qs_call *call, enum qs_action action, struc
                        o->command->name);
     if (o->keep && (o->no_archive || o->output))
         return qs_fail(err, QS_USAGE, "--keep writes no archive: leave --no-archive and --output away");
+    if (o->no_archive && o->output)
+        return qs_fail(err, QS_USAGE, "--no-archive writes none: leave it or --output away");
     if (o->sticky && (o->plan || o->output))
         return qs_fail(err, QS_USAGE, o->plan ? "a plan in a file is performed once: leave --plan or --sticky away"
                                               : "with --sticky each batch has its own archive: leave --output away");
@@ -106,7 +108,7 @@ static enum qs_status run_drop(struct qs_call *call, struct qs_error *err) { ret
 
 static enum qs_status run_archive(struct qs_call *call, struct qs_error *err)
 {
-    if (call->options->commit && !call->options->output)
+    if (!call->options->output)
         return qs_fail(err, QS_USAGE, "archive needs --output FILE");
     return operate(call, QS_ACT_PURGE, err);
 }

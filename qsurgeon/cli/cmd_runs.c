@@ -14,6 +14,11 @@ static enum qs_status run_commit(struct qs_call *call, struct qs_error *err)
 {
     struct qs_plan *plan = NULL;
     enum qs_status status = qs_plan_read(call->memory, call->options->arguments[0], call->options->edited, &plan, err);
+    const char *output = call->options->output;
+    if (status == QS_OK && output && (plan->action != QS_ACT_PURGE || plan->after != QS_AFTER_ARCHIVE))
+        status = qs_fail(err, QS_USAGE, "this plan writes no archive: leave --output away");
+    else if (status == QS_OK && output && !(plan->output = qs_absolute_path(call->memory, output)))
+        status = qs_fail(err, QS_NOMEM, "out of memory");
     return status == QS_OK ? qs_operating_commit(call, plan, err) : status;
 }
 

@@ -252,9 +252,6 @@ enum qs_status qs_operating_begin(struct qs_call *call, const struct qs_instance
     gid_t gid = 0;
     struct qs_operate start;
     enum qs_status status = prepare(call, instance, queue, &start, &uid, &gid, err);
-    const char *output = call->options->output;
-    if (status == QS_OK && output && !(start.archive_path = qs_absolute_path(call->memory, output)))
-        return qs_fail(err, QS_NOMEM, "out of memory");
     if (status == QS_OK)
         status = qs_prepare_queue(instance->queue_dir, uid, gid, err);
     if (status == QS_OK)
@@ -262,8 +259,6 @@ enum qs_status qs_operating_begin(struct qs_call *call, const struct qs_instance
     if (status == QS_OK && access(start.state_dir, W_OK | X_OK) != 0)
         status = qs_fail_errno(err, errno, "%s: the owner of the queue (user %u) cannot get there, by its mode or that of a "
                                "directory above; --state names another", start.state_dir, (unsigned)geteuid());
-    if (status == QS_OK && start.archive_path)
-        status = archive_fits(start.archive_path, err);
     if (status != QS_OK)
         return status;
     qs_operating_heed_signals();
@@ -287,6 +282,8 @@ enum qs_status qs_operating_start(struct qs_call *call, const struct qs_plan *pl
                                               &start.queue, err);
     if (status == QS_OK)
         status = qs_operating_begin(call, start.instance, start.queue, &start.how, err);
+    if (status == QS_OK && plan->output)
+        status = archive_fits(plan->output, err);
     if (status == QS_OK)
         *out = start;
     return status;
@@ -413,7 +410,8 @@ static enum qs_status make_wish(struct qs_call *call, const struct qs_session *s
         }
     }
     wish->pace = action == QS_ACT_RELEASE ? o->drip : 0;
-    if (!wish->note)
+    wish->output = o->output ? qs_absolute_path(call->memory, o->output) : NULL;
+    if (!wish->note || (o->output && !wish->output))
         return qs_fail(err, QS_NOMEM, "out of memory");
     return QS_OK;
 }

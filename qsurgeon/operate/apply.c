@@ -732,7 +732,7 @@ static enum qs_status write_archive(struct run *run, const char *path, struct qs
 static enum qs_status archive_all(struct run *run, struct qs_error *err)
 {
     const char *own = talloc_asprintf(run, "%s/archive.tar.zst", run->dir);
-    const char *path = run->past->archive ? run->past->archive : run->how->archive_path ? run->how->archive_path : own;
+    const char *path = run->past->archive ? run->past->archive : run->plan->output ? run->plan->output : own;
     if (!own)
         return qs_fail(err, QS_NOMEM, "out of memory");
     bool exists = access(path, F_OK) == 0;

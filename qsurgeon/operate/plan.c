@@ -184,6 +184,7 @@ enum qs_status qs_plan_make(TALLOC_CTX *parent, const struct qs_view *view, cons
     plan->device = st.st_dev;
     plan->action = wish->action;
     plan->after = wish->after;
+    plan->output = wish->output;
     plan->until = wish->until;
     plan->pace = wish->pace;
     plan->drop = wish->drop;
@@ -256,7 +257,8 @@ static json_t *header_of(const struct qs_plan *p)
                      "drop", drop, "messages", (json_int_t)p->count, "bytes", (json_int_t)p->bytes);
     bool ok = object && (!p->archive || (json_object_set_new(object, "archive", text_or_null(p->archive)) == 0 &&
                                          json_object_set_new(object, "again", json_boolean(p->again)) == 0 &&
-                                         json_object_set_new(object, "resubmit", json_boolean(p->resubmit)) == 0));
+                                         json_object_set_new(object, "resubmit", json_boolean(p->resubmit)) == 0)) &&
+              (!p->output || json_object_set_new(object, "output", text_or_null(p->output)) == 0);
     if (ok)
         return object;
     json_decref(object);
@@ -296,8 +298,10 @@ enum qs_status qs_plan_write(const struct qs_plan *plan, const char *path, struc
     struct qs_buffer text;
     char hex[33];
     qs_buffer_init(&text, scratch);
-    enum qs_status status = QS_OK;
-    bool ok = add_json(&text, header_of(plan));
+    json_t *output = plan->output ? json_string(plan->output) : json_null();
+    enum qs_status status = output ? QS_OK : qs_fail(err, QS_DATA, "the path of the archive is not UTF-8");
+    json_decref(output);
+    bool ok = status == QS_OK && add_json(&text, header_of(plan));
     for (uint32_t i = 0; ok && status == QS_OK && i < plan->count; i++) {
         if (!plain_item(&plan->items[i]))
             status = qs_fail(err, QS_DATA, "%s: a name that no plan may hold", plan->items[i].id);
@@ -394,7 +398,7 @@ static bool take_header(struct qs_plan *p, const json_t *object)
         !take_text(p, object, "instance", true, &p->instance) || !take_text(p, object, "queue_dir", true, &p->queue_dir) ||
         !take_text(p, object, "config", false, &p->config) || !take_text(p, object, "tool", true, &p->tool) ||
         !take_text(p, object, "selection", true, &p->words) || !take_text(p, object, "note", false, &p->note) ||
-        !take_text(p, object, "archive", false, &p->archive) ||
+        !take_text(p, object, "archive", false, &p->archive) || !take_text(p, object, "output", false, &p->output) ||
         !take_number(object, "made", 0, &p->made) || !take_number(object, "device", 0, &device) ||
         !take_number(object, "until", 0, &p->until) || !take_number(object, "messages", 0, &count) ||
         !take_number(object, "bytes", 0, &bytes) || count > UINT32_MAX || !take_word(object, "action", &action) ||
@@ -409,6 +413,8 @@ static bool take_header(struct qs_plan *p, const json_t *object)
     p->count = (uint32_t)count;
     p->pace = (uint32_t)pace;
     p->bytes = (uint64_t)bytes;
+    if (p->output && (p->action != QS_ACT_PURGE || p->output[0] != '/'))
+        return false;
     for (unsigned a = 0; a < sizeof after_words / sizeof *after_words; a++)
         if (qs_span_is(after, after_words[a])) {
             p->after = (enum qs_plan_after)a;

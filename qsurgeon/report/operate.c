@@ -122,6 +122,11 @@ enum qs_status qs_report_plan_text(FILE *out, const struct qs_view *view, const 
               : plan->after == QS_AFTER_UNLINK
               ? "They will be removed WITHOUT an archive: there will be no way back.\n"
               : "They will be archived, the archive read back, and can be brought back by `undo`.\n", out);
+    if (plan->output) {
+        fputs("Archive: ", out);
+        qs_print_safe(out, qs_span_of(plan->output), style);
+        fputs("\n", out);
+    }
     if (commit)
         fprintf(out, "Nothing was changed. To do it:\n  %s\n", commit);
     talloc_free(scratch);
@@ -153,6 +158,8 @@ enum qs_status qs_report_plan_json(FILE *out, const struct qs_view *view, const 
         qs_json_text(&o, "archive", qs_span_of(plan->archive));
         qs_json_count(&o, "left_there", plan->left_there);
     }
+    if (plan->output)
+        qs_json_text(&o, "archive", qs_span_of(plan->output));
     talloc_free(scratch);
     return qs_json_line(out, &o, err);
 }

@@ -51,6 +51,32 @@ expect 64 "there is nothing more to undo" --queue "$work/other" --state "$state"
 same "nothing more anywhere" "$err" "qsurgeon: there is no run to undo"
 expect 64 "a run that is unknown" --state "$state" undo 20200101-000000-hold-0000
 
+# an archive has its place from the plan on, and that is demanded when the plan is made
+expect 64 "archive without its file" --queue "$queue" --state "$state" archive --verdict storm
+has "says what is missing" "$err" "archive needs --output FILE"
+expect 64 "a plan of it, too" --queue "$queue" --state "$state" archive --verdict storm --plan "$work/no.plan"
+same "and no plan is written" "$(ls "$work"/no.plan 2> /dev/null)" ""
+expect 64 "an archive and none" --queue "$queue" --state "$state" purge --verdict storm --no-archive --output "$work/x" --commit
+mkdir "$work/kept"
+chown "$(stat -c %U "$queue/deferred")" "$work/kept"
+chmod 755 "$work"
+(cd "$work/kept" && exec "$program" --queue "$queue" --state "$state" archive --verdict storm --output one.tar.zst --plan ../a.plan) \
+    > "$work/out"
+has "the plan says where to" "$(cat "$work/out")" "Archive: $work/kept/one.tar.zst"
+expect 0 "commit of it, from elsewhere" --state "$state" commit "$work/a.plan"
+has "writes it there" "$out" "in $work/kept/one.tar.zst"
+expect 0 "and it is whole" verify "$work/kept/one.tar.zst"
+expect 0 "undo of it" --queue "$queue" --state "$state" undo
+expect 64 "what is there is not written over" --queue "$queue" --state "$state" archive --verdict storm --output "$work/kept/one.tar.zst" --commit
+expect 0 "another plan" --queue "$queue" --state "$state" archive --verdict storm --output "$work/kept/one.tar.zst" --plan "$work/b.plan"
+expect 64 "its commit neither" --state "$state" commit "$work/b.plan"
+has "and says how" "$err" "--output names a new file"
+expect 0 "but to another place" --state "$state" commit "$work/b.plan" --output "$work/kept/two.tar.zst"
+has "the archive is there" "$out" "in $work/kept/two.tar.zst"
+expect 0 "undo of that" --queue "$queue" --state "$state" undo
+expect 0 "a plan without an archive" --queue "$queue" --state "$state" hold --verdict storm --plan "$work/c.plan"
+expect 64 "has no place for one" --state "$state" commit "$work/c.plan" --output "$work/kept/three.tar.zst"
+
 # what cannot be
 for command in undo resume log archives "verify x" "commit x" doctor; do
     # shellcheck disable=SC2086

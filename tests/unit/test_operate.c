@@ -288,11 +288,13 @@ static void test_plan(void **state)
     struct qs_plan plan = plan_of(), *read = NULL;
     plan.pace = 60;
     plan.until = 1700000007;
+    plan.output = "/archives/\xc3\xa4 \"1\"";
     assert_int_equal(qs_plan_write(&plan, in_place("a.plan"), &err), QS_OK);
     assert_int_equal(qs_plan_write(&plan, in_place("a.plan"), &err), QS_USAGE);
     assert_int_equal(qs_plan_read(root, in_place("a.plan"), false, &read, &err), QS_OK);
     assert_string_equal(read->host, plan.host);
     assert_true(read->pace == 60 && read->until == 1700000007);
+    assert_string_equal(read->output, plan.output);
     assert_true(read->count == 2 && read->items[0].digest == items[0].digest && read->items[1].inode == 18);
     talloc_free(read);
     size_t size = 0, refused = 0;
@@ -316,6 +318,15 @@ static void test_plan(void **state)
     items[1].path = "hold/../x";
     assert_int_equal(qs_plan_write(&plan, in_place("b.plan"), &err), QS_DATA);
     items[1].path = "hold/3E58CE66108";
+    plan.output = "/not UTF-8 \xff";
+    assert_int_equal(qs_plan_write(&plan, in_place("b.plan"), &err), QS_DATA);
+    plan.output = "relative";
+    assert_int_equal(qs_plan_write(&plan, in_place("b.plan"), &err), QS_OK);
+    assert_int_equal(qs_plan_read(root, in_place("b.plan"), true, &read, &err), QS_DATA);
+    plan.output = "/a.tar.zst";                 /* of an action that has none */
+    plan.action = QS_ACT_HOLD;
+    assert_int_equal(qs_plan_write(&plan, in_place("c.plan"), &err), QS_OK);
+    assert_int_equal(qs_plan_read(root, in_place("c.plan"), true, &read, &err), QS_DATA);
     talloc_free_children(root);
 }
 
