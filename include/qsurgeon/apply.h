@@ -84,7 +84,9 @@ struct qs_run {
     int64_t made;
     uint32_t count;             /* messages planned */
     uint32_t done;
+    uint32_t in_doubt;          /* it ended before it could say what became of these: moved or not, or put back by an undo or not */
     bool finished;              /* its journal has an end */
+    bool undoing;               /* an undo of it was begun and has not ended */
     bool undone;
     bool archived;              /* its archive is complete */
     const char *archive;        /* the path of that one; NULL: none */

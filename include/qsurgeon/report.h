@@ -118,7 +118,7 @@ enum qs_status qs_report_result_text(FILE *out, const struct qs_run_result *resu
 enum qs_status qs_report_result_json(FILE *out, const struct qs_run_result *result, const char *verb,
                                      struct qs_error *err) QS_MUST_CHECK;
 /* One unfinished run, and how to settle it. */
-void qs_report_unfinished(FILE *out, const char *run, const struct qs_style *style);
+void qs_report_unfinished(FILE *out, const struct qs_run *run, const struct qs_style *style);
 enum qs_status qs_report_log_text(FILE *out, const struct qs_run *runs, size_t count, const struct qs_style *style,
                                   struct qs_error *err) QS_MUST_CHECK;
 /* Archives: a row each. */

@@ -303,7 +303,7 @@ void qs_operating_tell_unfinished(struct qs_call *call, const struct qs_scan *sc
             continue;
         for (size_t q = 0; q < scan->queue_count; q++)
             if (scan->queues[q].instance && strcmp(scan->queues[q].instance->queue_dir, run.queue_dir) == 0)
-                qs_report_unfinished(call->out, run.name, &call->style);
+                qs_report_unfinished(call->out, &run, &call->style);
     }
 }
 

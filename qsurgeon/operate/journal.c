@@ -290,10 +290,18 @@ static enum qs_status open_past(TALLOC_CTX *parent, const char *dir, struct qs_p
     return *file || errno == ENOENT ? QS_OK : qs_fail_errno(err, errno, "%s", *path);
 }
 
-/* What one line says about the outcome of a message, as this program writes it; done has a byte for each message. */
-static void skim_line(struct qs_span line, uint8_t *done, uint32_t count)
+enum { SKIM_NOT_DONE, SKIM_DONE, SKIM_IN_DOUBT };
+
+static bool tells_outcome(struct qs_span text, enum qs_outcome outcome)
 {
-    static const char outcome[] = ",\"outcome\":\"";
+    const size_t length = strlen(outcome_words[outcome]);
+    return qs_span_starts(text, outcome_words[outcome]) && text.len > length && text.ptr[length] == '"';
+}
+
+/* What one line says about a message, as this program writes it; state has a byte for each message. */
+static void skim_line(struct qs_span line, uint8_t *state, uint32_t count)
+{
+    static const char outcome[] = ",\"outcome\":\"", back[] = ",\"back\":\"";
     size_t at = strlen("{\"n\":"), end = at;
     uint64_t n = 0;
     while (end < line.len && line.ptr[end] >= '0' && line.ptr[end] <= '9')
@@ -302,13 +310,18 @@ static void skim_line(struct qs_span line, uint8_t *done, uint32_t count)
     if (!qs_parse_u64((struct qs_span){line.ptr + at, end - at}, &n) || n >= count || line.ptr[line.len - 1] != '}')
         return;                                         /* cut off by a crash */
     if (qs_span_starts(rest, ",\"moves\":[") && line.ptr[line.len - 2] == ']')
-        done[n] = 0;
+        state[n] = SKIM_IN_DOUBT;
     else if (qs_span_starts(rest, outcome))
-        done[n] = qs_span_starts((struct qs_span){rest.ptr + sizeof outcome - 1, rest.len - (sizeof outcome - 1)}, "done\"");
+        state[n] = tells_outcome((struct qs_span){rest.ptr + sizeof outcome - 1, rest.len - (sizeof outcome - 1)}, QS_DONE)
+            ? SKIM_DONE : SKIM_NOT_DONE;
+    else if (state[n] == SKIM_IN_DOUBT && qs_span_starts(rest, back)) {
+        struct qs_span word = {rest.ptr + sizeof back - 1, rest.len - (sizeof back - 1)};
+        if (tells_outcome(word, QS_DONE) || tells_outcome(word, QS_LEFT_GONE))
+            state[n] = SKIM_NOT_DONE;                   /* undo has settled it */
+    }
 }
 
-enum qs_status qs_journal_skim(TALLOC_CTX *parent, const char *dir, uint32_t count, struct qs_past **out, uint32_t *done,
-                               struct qs_error *err)
+enum qs_status qs_journal_skim(TALLOC_CTX *parent, const char *dir, uint32_t count, struct qs_past **out, struct qs_error *err)
 {
     struct qs_past *past;
     char *path, *line = NULL;
@@ -316,13 +329,13 @@ enum qs_status qs_journal_skim(TALLOC_CTX *parent, const char *dir, uint32_t cou
     size_t size = 0;
     ssize_t length;
     enum qs_status status = open_past(parent, dir, &past, &path, &file, err);
-    uint8_t *is_done = status == QS_OK ? talloc_zero_array(past, uint8_t, count ? count : 1) : NULL;
-    if (status == QS_OK && !is_done)
+    uint8_t *state = status == QS_OK ? talloc_zero_array(past, uint8_t, count ? count : 1) : NULL;
+    if (status == QS_OK && !state)
         status = qs_fail(err, QS_NOMEM, "out of memory");
     while (file && status == QS_OK && (length = getline(&line, &size, file)) > 0) {
         struct qs_span text = {line, (size_t)length - (line[length - 1] == '\n')};
         if (qs_span_starts(text, "{\"n\":")) {
-            skim_line(text, is_done, count);
+            skim_line(text, state, count);
         } else if (text.len) {
             json_t *object = json_loadb(text.ptr, text.len, JSON_REJECT_DUPLICATES, NULL);
             if (json_is_object(object))
@@ -337,10 +350,11 @@ enum qs_status qs_journal_skim(TALLOC_CTX *parent, const char *dir, uint32_t cou
         talloc_free(past);
         return status;
     }
-    *done = 0;
-    for (uint32_t n = 0; n < count; n++)
-        *done += is_done[n];
-    talloc_free(is_done);
+    for (uint32_t n = 0; n < count; n++) {
+        past->done += state[n] == SKIM_DONE;
+        past->in_doubt += state[n] == SKIM_IN_DOUBT;
+    }
+    talloc_free(state);
     *out = past;
     return QS_OK;
 }

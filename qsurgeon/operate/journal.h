@@ -44,14 +44,15 @@ struct qs_past {
     uint32_t count;
     bool archived, unlinked, undoing, undone, end;
     char *archive;                  /* its path, once it was decided; or NULL */
+    uint32_t done, in_doubt;        /* by qs_journal_skim alone: messages that were done in the end; that have moves and no outcome */
 };
 /* Reads <dir>/journal.jsonl of a run of `count` messages; a missing file is an empty journal. Paths are checked as those of a
  * plan are: the file is input. QS_DATA: damaged before its last line. */
 enum qs_status qs_journal_read(TALLOC_CTX *parent, const char *dir, uint32_t count, struct qs_past **out,
                                struct qs_error *err) QS_MUST_CHECK;
-/* The same for a list of runs: the marks alone, out->of is NULL, and how many messages were done in the end. No moves are read, and
- * damage among them is not seen. */
-enum qs_status qs_journal_skim(TALLOC_CTX *parent, const char *dir, uint32_t count, struct qs_past **out, uint32_t *done,
+/* The same for a list of runs: the marks and the two counts, out->of is NULL. No moves are read, and damage among them is not
+ * seen. */
+enum qs_status qs_journal_skim(TALLOC_CTX *parent, const char *dir, uint32_t count, struct qs_past **out,
                                struct qs_error *err) QS_MUST_CHECK;
 
 #endif

@@ -43,11 +43,11 @@ static enum qs_status load(TALLOC_CTX *parent, const char *state_dir, const char
 }
 
 static enum qs_status skim(TALLOC_CTX *parent, const char *state_dir, const char *run, struct qs_plan **plan,
-                           struct qs_past **past, uint32_t *done, struct qs_error *err)
+                           struct qs_past **past, struct qs_error *err)
 {
     char *dir = NULL;
     enum qs_status status = load_plan(parent, state_dir, run, false, &dir, plan, err);
-    return status == QS_OK ? qs_journal_skim(parent, dir, (*plan)->count, past, done, err) : status;
+    return status == QS_OK ? qs_journal_skim(parent, dir, (*plan)->count, past, err) : status;
 }
 
 enum qs_status qs_run_describe(TALLOC_CTX *parent, const char *state_dir, const char *name, struct qs_run *out,
@@ -55,17 +55,17 @@ enum qs_status qs_run_describe(TALLOC_CTX *parent, const char *state_dir, const 
 {
     struct qs_plan *plan = NULL;
     struct qs_past *past = NULL;
-    uint32_t done = 0;
     TALLOC_CTX *scratch = talloc_new(NULL);
-    enum qs_status status = skim(scratch, state_dir, name, &plan, &past, &done, err);
+    enum qs_status status = skim(scratch, state_dir, name, &plan, &past, err);
     if (status == QS_OK) {
         struct qs_run run = {
             .name = talloc_strdup(parent, name), .mta = talloc_strdup(parent, plan->mta),
             .queue_dir = talloc_strdup(parent, plan->queue_dir), .config = talloc_strdup(parent, plan->config),
             .host = talloc_strdup(parent, plan->host), .words = talloc_strdup(parent, plan->words), .action = plan->action,
-            .made = plan->made, .count = plan->count, .done = done,
+            .made = plan->made, .count = plan->count, .done = past->done, .in_doubt = past->in_doubt,
             /* an undo that was begun and not ended waits to be finished, too */
-            .finished = past->end && (!past->undoing || past->undone), .undone = past->undone,
+            .finished = past->end && (!past->undoing || past->undone), .undoing = past->undoing && !past->undone,
+            .undone = past->undone,
             .archived = past->archived,
             .archive = past->archived && past->archive ? talloc_strdup(parent, past->archive) : NULL,
         };
@@ -230,9 +230,8 @@ static bool was_undone(TALLOC_CTX *parent, const char *state_dir, const char *na
 {
     TALLOC_CTX *scratch = talloc_new(parent);
     struct qs_past *past = NULL;
-    uint32_t done = 0;
     char *dir = talloc_asprintf(scratch, "%s/%s", state_dir, name);
-    bool undone = dir && qs_journal_skim(scratch, dir, 0, &past, &done, NULL) == QS_OK && past->undoing;
+    bool undone = dir && qs_journal_skim(scratch, dir, 0, &past, NULL) == QS_OK && past->undoing;
     talloc_free(scratch);
     return undone;
 }

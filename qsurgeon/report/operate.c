@@ -258,18 +258,29 @@ static void fill_run(void *data, size_t row, struct qs_cells *cells)
 {
     const struct log_rows *log = data;
     const struct qs_run *run = &log->runs[row];
-    char number[32];
+    char number[32], most[32];
     snprintf(cells->text[0], QS_CELL, "%s", run->name);
     snprintf(cells->text[1], QS_CELL, "%s", state_of(run));
     cells->ink[1] = run->finished || run->undone ? QS_INK_PLAIN : QS_INK_YELLOW;
-    snprintf(cells->text[2], QS_CELL, "%s", qs_number(number, run->done));
+    if (!run->undone && run->in_doubt)
+        snprintf(cells->text[2], QS_CELL, "%s to %s", qs_number(number, run->done), qs_number(most, run->done + run->in_doubt));
+    else
+        snprintf(cells->text[2], QS_CELL, "%s", qs_number(number, run->done));
     qs_safe(cells->text[3], QS_CELL, qs_span_of(run->words), log->style);
 }
 
-void qs_report_unfinished(FILE *out, const char *run, const struct qs_style *style)
+void qs_report_unfinished(FILE *out, const struct qs_run *run, const struct qs_style *style)
 {
-    fprintf(out, "%s is unfinished; unless it still runs, settle it:\n  %s resume %s\n  %s undo %s\n", run, style->program, run,
-            style->program, run);
+    char done[32], planned[64], doubt[32];
+    fprintf(out, "%s is unfinished", run->name);
+    if (run->undoing)
+        fputs(": its undo was begun", out);
+    else
+        fprintf(out, ": %s of %s done", qs_number(done, run->done), qs_plural(planned, run->count, "message", "messages"));
+    if (run->in_doubt && !run->undoing)
+        fprintf(out, ", %s may be as well", qs_number(doubt, run->in_doubt));
+    fprintf(out, "; unless it still runs, settle it:\n  %s resume %s\n  %s undo %s\n", style->program, run->name, style->program,
+            run->name);
 }
 
 enum qs_status qs_report_log_text(FILE *out, const struct qs_run *runs, size_t count, const struct qs_style *style,
@@ -284,7 +295,7 @@ enum qs_status qs_report_log_text(FILE *out, const struct qs_run *runs, size_t c
         qs_table_print(out, style, headings, sizeof headings / sizeof *headings, count, fill_run, &log);
     for (size_t i = 0; i < count; i++)
         if (!runs[i].finished && !runs[i].undone)
-            qs_report_unfinished(out, runs[i].name, style);
+            qs_report_unfinished(out, &runs[i], style);
     return qs_written(out, err);
 }
 
@@ -303,6 +314,7 @@ enum qs_status qs_report_log_json(FILE *out, const struct qs_run *runs, size_t c
         qs_json_int(&o, "made", runs[i].made);
         qs_json_count(&o, "planned", runs[i].count);
         qs_json_count(&o, "done", runs[i].done);
+        qs_json_count(&o, "in_doubt", runs[i].in_doubt);
         status = qs_json_line(out, &o, err);
     }
     return status;

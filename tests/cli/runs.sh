@@ -77,6 +77,22 @@ expect 0 "undo of that" --queue "$queue" --state "$state" undo
 expect 0 "a plan without an archive" --queue "$queue" --state "$state" hold --verdict storm --plan "$work/c.plan"
 expect 64 "has no place for one" --state "$state" commit "$work/c.plan" --output "$work/kept/three.tar.zst"
 
+# a run that was killed in the midst of its first messages: its journal has their moves, and no outcome
+expect 0 "a hold" --queue "$queue" --state "$state" hold --verdict storm --commit
+killed=$(printf '%s\n' "$out" | sed -n 's/.* Run \(.*\)$/\1/p')
+journal=$state/$killed/journal.jsonl
+moves=$(grep -c '"moves"' "$journal")
+sed -i -n '/"moves"/p' "$journal"
+expect 0 "log of it" --state "$state" log
+has "log says what it may have done" "$(printf '%s\n' "$out" | grep "^$killed .*unfinished")" " 0 to $moves "
+has "and in words" "$out" "$killed is unfinished: 0 of $moves messages done, $moves may be as well; unless it still runs"
+expect 0 "log in JSON" --state "$state" log --json
+has "the same in JSON" "$(printf '%s\n' "$out" | grep "$killed")" "\"planned\":$moves,\"done\":0,\"in_doubt\":$moves"
+expect 0 "undo of it" --queue "$queue" --state "$state" undo "$killed"
+same "all is as it was" "$(where "$queue" | sed 's/.* //' | sort)" "$(echo "$before" | sed 's/.* //' | sort)"
+expect 0 "log of that" --state "$state" log --json
+has "nothing is in doubt any more" "$(printf '%s\n' "$out" | grep "$killed")" "\"done\":0,\"in_doubt\":0"
+
 # what cannot be
 for command in undo resume log archives "verify x" "commit x" doctor; do
     # shellcheck disable=SC2086
