@@ -43,6 +43,7 @@ struct qs_run_result {
     struct qs_left_out *left;   /* talloc array */
     uint32_t left_count;
     uint32_t archived, unlinked, in_quarantine;     /* messages, after a purge */
+    uint32_t in_place;          /* of an undo: messages that it found where it would have put them; in none of the counts */
     const char *archive;        /* path or NULL */
     bool stopped;               /* by `keep_going` or `rest` */
     /* of a run that rests, filled by its caller: what the MTA has made of those released */

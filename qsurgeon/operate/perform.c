@@ -171,7 +171,7 @@ static enum qs_status lock_claimed(struct qs_fs *fs, const struct qs_move *claim
 }
 
 static enum qs_status reverse_all(struct qs_fs *fs, const struct qs_move *moves, size_t count, bool at_once, bool lock,
-                                  struct qs_error *err);
+                                  bool *changed, struct qs_error *err);
 
 void qs_moves_claim(struct qs_fs *fs, const struct qs_move *moves, size_t count, enum qs_lock_rule rule,
                     struct qs_moving *at)
@@ -207,12 +207,13 @@ void qs_moves_follow(struct qs_fs *fs, const struct qs_move *moves, size_t count
         at->status = perform_one(fs, &moves[at->tried++], &at->why);
     /* where the MTA reads, it may have taken the message already: what was wanted is done */
     struct stat st;
+    bool changed;
     if (at->status == QS_GONE && at->claimed && claim && !qs_fs_is_of_run(claim->to) &&
         qs_fs_stat(fs, claim->to, &st, NULL) == QS_GONE && qs_fs_stat(fs, claim->from, &st, NULL) == QS_GONE)
         at->status = QS_OK;
     /* also the step that failed: it may have been done in part */
     if (at->status != QS_OK)
-        at->intact = (!at->claimed || reverse_all(fs, moves, at->tried, true, false, NULL) == QS_OK) &&
+        at->intact = (!at->claimed || reverse_all(fs, moves, at->tried, true, false, &changed, NULL) == QS_OK) &&
                      qs_moves_discard(fs, moves, count, NULL) == QS_OK;
     if (at->lock >= 0)
         close(at->lock);
@@ -231,8 +232,9 @@ enum qs_status qs_moves_perform(struct qs_fs *fs, const struct qs_move *moves, s
 
 /* --- reversing -------------------------------------------------------------------------------------------------------- */
 
-/* With `at_once` a message goes back to where it was a moment ago, whatever `back` says. */
-static enum qs_status reverse_move(struct qs_fs *fs, const struct qs_move *m, bool at_once, struct qs_error *err)
+/* With `at_once` a message goes back to where it was a moment ago, whatever `back` says. Here and below, *changed is set where
+ * something was not as before yet. */
+static enum qs_status reverse_move(struct qs_fs *fs, const struct qs_move *m, bool at_once, bool *changed, struct qs_error *err)
 {
     struct stat here, there;
     const char *origin = !at_once && m->back ? m->back : m->from;
@@ -242,6 +244,7 @@ static enum qs_status reverse_move(struct qs_fs *fs, const struct qs_move *m, bo
     if ((from != QS_OK && from != QS_GONE) || (to != QS_OK && to != QS_GONE))
         return from != QS_OK && from != QS_GONE ? from : to;
     if (to == QS_OK && (!m->inode || there.st_ino == m->inode || qs_fs_is_of_run(m->to))) {
+        *changed = true;
         if (from == QS_GONE)
             return qs_fs_move(fs, m->to, origin, err);
         if (is_quiet_log(m) && here.st_ino == there.st_ino)
@@ -258,21 +261,25 @@ static enum qs_status reverse_move(struct qs_fs *fs, const struct qs_move *m, bo
                                    : "%s: the mail server has rewritten it since", from == QS_OK ? m->from : m->to);
 }
 
-static enum qs_status reverse_byte(struct qs_fs *fs, const struct qs_move *m, struct qs_error *err)
+static enum qs_status reverse_byte(struct qs_fs *fs, const struct qs_move *m, bool *changed, struct qs_error *err)
 {
     struct stat st;
     enum qs_status status = qs_fs_stat(fs, m->from, &st, err);
     if (status == QS_GONE)
         return QS_OK;               /* the claim was not made, or is reversed: nothing was edited under this name */
     status = status == QS_OK ? qs_fs_byte(fs, m->from, m->offset, m->byte, m->expect, err) : status;
+    *changed |= status == QS_OK;
     return status == QS_DATA ? qs_fs_byte(fs, m->from, m->offset, m->expect, m->expect, err)    /* is as before already? */
                              : status;
 }
 
-static enum qs_status reverse_times(struct qs_fs *fs, const struct qs_move *m, struct qs_error *err)
+static enum qs_status reverse_times(struct qs_fs *fs, const struct qs_move *m, bool *changed, struct qs_error *err)
 {
     struct stat st;
     enum qs_status status = qs_fs_stat(fs, m->from, &st, err);
+    /* the time that an edit of the file has spoilt is put right in any case */
+    *changed |= status == QS_OK && m->time != QS_TIME_AS_BEFORE &&
+                (st.st_mtim.tv_sec != m->before[1].tv_sec || st.st_mtim.tv_nsec != m->before[1].tv_nsec);
     return status == QS_GONE ? QS_OK : status == QS_OK ? qs_fs_times(fs, m->from, m->before, err) : status;
 }
 
@@ -300,7 +307,7 @@ static bool edits_bytes(const struct qs_move *moves, size_t count)
 }
 
 static enum qs_status reverse_all(struct qs_fs *fs, const struct qs_move *moves, size_t count, bool at_once, bool may_lock,
-                                  struct qs_error *err)
+                                  bool *changed, struct qs_error *err)
 {
     const struct qs_move *claim = claim_of(moves, count), *live = last_live(moves, count);
     enum qs_status status = QS_OK;
@@ -318,14 +325,16 @@ static enum qs_status reverse_all(struct qs_fs *fs, const struct qs_move *moves,
         if (status != QS_OK)
             return status == QS_GONE ? qs_fail(err, QS_GONE, "%s: as it was before it is kept no longer", claim->from) : status;
     }
+    /* what lies where the moves of a circle begin and end has only to be moved in order to be looked at */
+    bool around = circle && has_inode(fs, live->to, live->inode), moved = false;
     bool lock_bytes = may_lock && live && live != claim && edits_bytes(moves, count);
     for (size_t i = count; status == QS_OK && i-- > 0;) {
         const struct qs_move *m = &moves[i];
         switch (m->kind) {
-        case QS_STEP_MOVE: status = reverse_move(fs, m, at_once, err); break;
-        case QS_STEP_TIMES: status = reverse_times(fs, m, err); break;
+        case QS_STEP_MOVE: status = reverse_move(fs, m, at_once, &moved, err); break;
+        case QS_STEP_TIMES: status = reverse_times(fs, m, changed, err); break;
         case QS_STEP_BYTE:
-            status = reverse_byte(fs, m, err);
+            status = reverse_byte(fs, m, changed, err);
             if (status == QS_DATA && at_once)
                 status = QS_OK;         /* it is neither: that is why it was not edited */
             break;
@@ -337,23 +346,25 @@ static enum qs_status reverse_all(struct qs_fs *fs, const struct qs_move *moves,
         if (status == QS_BUSY && qs_fs_move(fs, live->from, live->to, err) != QS_OK)
             status = QS_IO;
     }
+    *changed |= moved && !around;
     if (lock >= 0)
         close(lock);
     return status;
 }
 
 enum qs_status qs_moves_reverse(struct qs_fs *fs, const struct qs_move *moves, size_t count, enum qs_lock_rule rule,
-                                struct qs_error *err)
+                                bool *changed, struct qs_error *err)
 {
     const struct qs_move *claim = claim_of(moves, count), *live = last_live(moves, count);
     enum qs_status status = QS_OK;
     int lock = -1;
+    *changed = false;
     if (rule == QS_LOCK_BEFORE_CLAIM && live && has_inode(fs, live->to, live->inode))
         status = take_lock(fs, live->to, true, live->inode, &lock, err);
     else if (rule == QS_LOCK_AFTER_CLAIM && claim && claim->back && has_inode(fs, claim->to, claim->inode))
         status = take_lock(fs, claim->to, false, claim->inode, &lock, err);     /* an agent may still deliver it */
     if (status == QS_OK)
-        status = reverse_all(fs, moves, count, false, true, err);
+        status = reverse_all(fs, moves, count, false, true, changed, err);
     if (lock >= 0)
         close(lock);
     return status;

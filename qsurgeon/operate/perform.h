@@ -51,8 +51,9 @@ enum qs_status qs_moves_perform(struct qs_fs *fs, const struct qs_move *moves, s
 /* Reverses them in reverse order; each is looked at on the disk, so that it may have been performed or not, or reversed
  * before. Takes the MTA's lock first where `rule` wants it before a claim, and before bytes are edited. QS_GONE: the MTA has
  * acted on the message since, nothing to reverse. QS_BUSY: the MTA works on it. QS_DATA: something else stands in the way, and
- * the message lies in the run directory still. */
+ * the message lies in the run directory still. *changed, where it is QS_OK: something was put back, and not all as it was
+ * already. */
 enum qs_status qs_moves_reverse(struct qs_fs *fs, const struct qs_move *moves, size_t count, enum qs_lock_rule rule,
-                                struct qs_error *err) QS_MUST_CHECK;
+                                bool *changed, struct qs_error *err) QS_MUST_CHECK;
 
 #endif

@@ -137,9 +137,10 @@ static enum qs_status settle(struct run *run, struct qs_error *err)
     enum qs_status status = QS_OK;
     for (uint32_t n = 0; status == QS_OK && n < run->past->count; n++) {
         struct qs_record *r = &run->past->of[n];
+        bool changed;
         if (!r->moves || (r->has_outcome && r->outcome != QS_FAILED))
             continue;
-        status = qs_moves_reverse(run->fs, r->moves, r->count, rule, err);
+        status = qs_moves_reverse(run->fs, r->moves, r->count, rule, &changed, err);
         if (status == QS_OK && run->plan->action == QS_ACT_RESTORE)
             status = qs_journal_outcome(run->journal, n, false, QS_NOT_REACHED, "", err);
         if (status != QS_GONE && status != QS_BUSY)
@@ -291,10 +292,10 @@ static enum qs_status drop_rest(struct run *run, const struct qs_record *r, stru
     return status;
 }
 
-static enum qs_status reverse_one(struct run *run, uint32_t n, struct qs_error *why)
+static enum qs_status reverse_one(struct run *run, uint32_t n, bool *changed, struct qs_error *why)
 {
     const struct qs_record *r = &run->past->of[n];
-    enum qs_status status = qs_moves_reverse(run->fs, r->moves, r->count, run->format->lock_rule(run->queue, NULL), why);
+    enum qs_status status = qs_moves_reverse(run->fs, r->moves, r->count, run->format->lock_rule(run->queue, NULL), changed, why);
     if (status != QS_OK && status != QS_GONE)
         return status;
     enum qs_status dropped = drop_rest(run, r, status == QS_OK ? why : NULL);
@@ -324,8 +325,14 @@ static enum qs_status reverse_all(struct run *run, struct missing *missing, stru
             }
             continue;
         }
-        enum qs_status reversed = reverse_one(run, n, &why);
-        status = qs_run_note(run, n, qs_run_outcome(reversed), why.text, err);
+        bool changed = false;
+        enum qs_status reversed = reverse_one(run, n, &changed, &why);
+        if (reversed == QS_OK && !changed) {        /* it was killed before it moved it, or an undo after it had put it back */
+            run->result->in_place++;
+            status = qs_journal_outcome(run->journal, n, true, QS_DONE, "", err);
+        } else {
+            status = qs_run_note(run, n, qs_run_outcome(reversed), why.text, err);
+        }
         if (status == QS_OK && (reversed == QS_IO || reversed == QS_NOPERM || reversed == QS_NOMEM))
             status = qs_fail(err, reversed, "%s", why.text);
         (void)qs_run_stopped(run, run->result->count[QS_DONE]);
@@ -390,7 +397,7 @@ static enum qs_status forget_leftovers(struct run *run, struct qs_error *err)
     if (status == QS_OK && run->plan->action == QS_ACT_RESTORE) {
         if (qs_archive_verify(run->plan->archive, &messages, &bytes, &unread) == QS_OK)
             return qs_fs_wipe(run->fs, "@/staged/", err);
-        run->result->in_quarantine = run->result->count[QS_DONE];
+        run->result->in_quarantine = run->result->count[QS_DONE] + run->result->in_place;
     }
     return status == QS_OK && run->past->archive ? qs_fs_new_forget(run->past->archive, err) : status;
 }

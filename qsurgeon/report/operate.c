@@ -168,7 +168,7 @@ enum qs_status qs_report_plan_json(FILE *out, const struct qs_view *view, const 
 
 static uint32_t planned(const struct qs_run_result *r)
 {
-    uint32_t sum = 0;
+    uint32_t sum = r->in_place;
     for (unsigned o = 0; o < QS_OUTCOMES; o++)
         sum += r->count[o];
     return sum;
@@ -193,6 +193,8 @@ enum qs_status qs_report_result_text(FILE *out, const struct qs_run_result *r, c
         qs_print_safe(out, qs_span_of(r->archive), style);
         fputs("\n", out);
     }
+    if (r->in_place)
+        fprintf(out, "Already in their places: %s\n", qs_plural(a, r->in_place, "message", "messages"));
     if (r->in_quarantine)
         fprintf(out, "In quarantine: %s\n", qs_plural(a, r->in_quarantine, "message", "messages"));
     for (uint32_t i = 0; i < r->left_count && i < LEFT_SHOWN; i++) {
@@ -231,6 +233,7 @@ enum qs_status qs_report_result_json(FILE *out, const struct qs_run_result *r, c
     qs_json_text_or_null(&o, "archive", qs_span_of(r->archive));
     qs_json_count(&o, "archived", r->archived);
     qs_json_count(&o, "in_quarantine", r->in_quarantine);
+    qs_json_count(&o, "in_place", r->in_place);
     for (uint32_t i = 0; i < r->left_count; i++) {
         struct qs_json item = qs_json_new();
         qs_json_text(&item, "queue_id", qs_span_of(r->left[i].id));

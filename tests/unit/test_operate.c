@@ -123,7 +123,7 @@ static void test_perform(void **state)
     struct qs_fs *fs = begin_run("p");
     struct qs_move *moves = NULL;
     struct stat st, now;
-    bool intact = false;
+    bool intact = false, changed = false;
     put(in_place("p/d/m"), "RRR", 3);
     assert_int_equal(qs_fs_stat(fs, "d/m", &st, &err), QS_OK);
     struct qs_step steps[] = {
@@ -141,7 +141,8 @@ static void test_perform(void **state)
     size_t size;
     assert_memory_equal(get(in_place("p/d/m"), &size), "R//", 3);
     for (unsigned again = 0; again < 3; again++) {      /* reversing twice is reversing once */
-        assert_int_equal(qs_moves_reverse(fs, moves, STEPS, QS_LOCK_AFTER_CLAIM, &err), QS_OK);
+        assert_int_equal(qs_moves_reverse(fs, moves, STEPS, QS_LOCK_AFTER_CLAIM, &changed, &err), QS_OK);
+        assert_true(changed == (again == 0));
         assert_memory_equal(get(in_place("p/d/m"), &size), "RRR", 3);
         assert_int_equal(qs_fs_stat(fs, "d/m", &now, &err), QS_OK);
         assert_true(now.st_ino == st.st_ino && now.st_mtim.tv_nsec == st.st_mtim.tv_nsec);
@@ -156,7 +157,8 @@ static void test_perform(void **state)
             assert_int_equal(qs_fs_byte(fs, "@/d/m", 2, 'R', '/', &err), QS_OK);
         if (stop == STEPS)
             assert_int_equal(rename(in_place("p/.qsurgeon/run/d/m"), in_place("p/d/m")), 0);
-        assert_int_equal(qs_moves_reverse(fs, moves, STEPS, QS_LOCK_AFTER_CLAIM, &err), QS_OK);
+        assert_int_equal(qs_moves_reverse(fs, moves, STEPS, QS_LOCK_AFTER_CLAIM, &changed, &err), QS_OK);
+        assert_true(changed == (stop > 0));
         assert_memory_equal(get(in_place("p/d/m"), &size), "RRR", 3);
     }
     /* a step in the middle that cannot be done: what was done is reversed */
@@ -172,21 +174,41 @@ static void test_perform(void **state)
     assert_int_equal(unlink(in_place("p/d/m")), 0);
     assert_int_equal(qs_moves_perform(fs, moves, STEPS, QS_LOCK_AFTER_CLAIM, &intact, &err), QS_GONE);
     assert_true(intact);
-    assert_int_equal(qs_moves_reverse(fs, moves, STEPS, QS_LOCK_AFTER_CLAIM, &err), QS_GONE);
+    assert_int_equal(qs_moves_reverse(fs, moves, STEPS, QS_LOCK_AFTER_CLAIM, &changed, &err), QS_GONE);
     /* never moved, and rewritten by the mail server since: nothing to reverse, and no reason to stop */
     put(in_place("p/d/m"), "rewritten", 9);
-    assert_int_equal(qs_moves_reverse(fs, moves, STEPS, QS_LOCK_AFTER_CLAIM, &err), QS_GONE);
+    assert_int_equal(qs_moves_reverse(fs, moves, STEPS, QS_LOCK_AFTER_CLAIM, &changed, &err), QS_GONE);
     assert_int_equal(unlink(in_place("p/d/m")), 0);
     /* to where undo puts it, not to where it was */
     assert_int_equal(rename(in_place("p/d/kept"), in_place("p/d/m")), 0);
     struct qs_step hold = {.kind = QS_STEP_MOVE, .from = "d/m", .to = "d/held", .back = "d/back"};
     struct qs_move *one = NULL;
     assert_int_equal(qs_moves_prepare(root, fs, &hold, 1, &st, &one, &err), QS_OK);
-    assert_int_equal(qs_moves_reverse(fs, one, 1, QS_LOCK_AFTER_CLAIM, &err), QS_OK);      /* never moved */
-    assert_true(there("p/d/m"));
+    assert_int_equal(qs_moves_reverse(fs, one, 1, QS_LOCK_AFTER_CLAIM, &changed, &err), QS_OK);      /* never moved */
+    assert_true(there("p/d/m") && !changed);
     assert_int_equal(qs_moves_perform(fs, one, 1, QS_LOCK_NONE, &intact, &err), QS_OK);
-    for (unsigned again = 0; again < 2; again++)
-        assert_int_equal(qs_moves_reverse(fs, one, 1, QS_LOCK_AFTER_CLAIM, &err), QS_OK);
+    for (unsigned again = 0; again < 2; again++) {
+        assert_int_equal(qs_moves_reverse(fs, one, 1, QS_LOCK_AFTER_CLAIM, &changed, &err), QS_OK);
+        assert_true(changed == (again == 0));
+    }
+    /* to another time, and to another name and back: where it is says nothing */
+    struct qs_step defer[] = {
+        {.kind = QS_STEP_MOVE, .from = "d/back", .to = "@/d/m"},
+        {.kind = QS_STEP_TIMES, .from = "@/d/m", .time = 1700000000},
+        {.kind = QS_STEP_MOVE, .from = "@/d/m", .to = "d/back"},
+    };
+    struct qs_move *later = NULL;
+    assert_int_equal(qs_fs_stat(fs, "d/back", &st, &err), QS_OK);
+    assert_int_equal(qs_moves_prepare(root, fs, defer, 3, &st, &later, &err), QS_OK);
+    for (unsigned done = 0; done < 2; done++) {
+        if (done)
+            assert_int_equal(qs_moves_perform(fs, later, 3, QS_LOCK_AFTER_CLAIM, &intact, &err), QS_OK);
+        assert_int_equal(qs_moves_reverse(fs, later, 3, QS_LOCK_AFTER_CLAIM, &changed, &err), QS_OK);
+        assert_true(changed == (done == 1));
+        assert_int_equal(qs_fs_stat(fs, "d/back", &now, &err), QS_OK);
+        assert_true(now.st_mtim.tv_sec == st.st_mtim.tv_sec && now.st_mtim.tv_nsec == st.st_mtim.tv_nsec);
+    }
+    talloc_free(later);
     assert_true(there("p/d/back") && !there("p/d/m") && !there("p/d/held"));
     /* the server takes it before what follows the claim */
     struct qs_step release = {.kind = QS_STEP_MOVE, .from = "d/back", .to = "d/live"};
@@ -239,7 +261,7 @@ static void test_bring(void **state)
     struct qs_fs *fs = begin_run("b");
     struct qs_move *moves = NULL;
     struct stat st;
-    bool intact = false;
+    bool intact = false, changed = false;
     put(in_place("b/d/m"), "mail", 4);
     put(in_place("b/d/log"), "log", 3);
     assert_int_equal(qs_fs_stat(fs, "d/m", &st, &err), QS_OK);
@@ -252,14 +274,14 @@ static void test_bring(void **state)
     assert_int_equal(qs_moves_perform(fs, moves, 2, QS_LOCK_AFTER_CLAIM, &intact, &err), QS_OK);
     assert_true(!there("b/d/m") && !there("b/d/log") && there("b/.qsurgeon/run/d/m") && there("b/.qsurgeon/run/d/log"));
     assert_int_equal(link(in_place("b/.qsurgeon/run/d/log"), in_place("b/d/log")), 0);
-    assert_int_equal(qs_moves_reverse(fs, moves, 2, QS_LOCK_AFTER_CLAIM, &err), QS_OK);
+    assert_int_equal(qs_moves_reverse(fs, moves, 2, QS_LOCK_AFTER_CLAIM, &changed, &err), QS_OK);
     assert_true(there("b/d/m") && there("b/d/log") && !there("b/.qsurgeon/run/d/m") && !there("b/.qsurgeon/run/d/log"));
     assert_int_equal(stat(in_place("b/d/log"), &st), 0);
     assert_int_equal(st.st_nlink, 1);
     /* a log that the mail server has made since is not the same: both stay */
     assert_int_equal(qs_moves_perform(fs, moves, 2, QS_LOCK_AFTER_CLAIM, &intact, &err), QS_OK);
     put(in_place("b/d/log"), "newer", 5);
-    assert_int_equal(qs_moves_reverse(fs, moves, 2, QS_LOCK_AFTER_CLAIM, &err), QS_OK);
+    assert_int_equal(qs_moves_reverse(fs, moves, 2, QS_LOCK_AFTER_CLAIM, &changed, &err), QS_OK);
     size_t size;
     assert_memory_equal(get(in_place("b/d/log"), &size), "newer", 5);
     assert_true(there("b/.qsurgeon/run/d/log"));
