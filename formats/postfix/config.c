@@ -489,6 +489,7 @@ const struct qs_format qs_format_postfix = {
     .open = pf_open,
     .next = pf_next,
     .read = pf_read,
+    .look = pf_look,
     .content = pf_content,
     .actions = PF_ACTIONS,
     .path = pf_path,

@@ -827,6 +827,37 @@ static void finish(struct reading *r, const struct qs_entry *e)
     env->recipients = env->recipient_count > 0 ? r->reader->recipients : NULL;
 }
 
+/* What directory and attributes of its file say of a message. QS_SKIP: it is being written. */
+static enum qs_status outside(enum pf_dir dir, const struct stat *st, struct qs_envelope *env, struct qs_error *err)
+{
+    const mode_t mode = st->st_mode & MODE_OWNER;
+    if (mode != MODE_READY && mode != MODE_CORRUPT)
+        return qs_fail(err, QS_SKIP, "still being written (mode %04o)", (unsigned)(st->st_mode & 07777));
+    env->queue_name = pf_dir_name(dir);
+    env->next_try = (int64_t)st->st_mtime;
+    if (mode == MODE_CORRUPT || dir == PF_CORRUPT)
+        env->flags |= QS_ENV_LOST;
+    if (st->st_mode & MODE_EXPIRE)
+        env->flags |= QS_ENV_FORCED_EXPIRE;
+    if (dir == PF_HOLD)
+        env->flags |= QS_ENV_HELD;
+    return QS_OK;
+}
+
+enum qs_status pf_look(const struct qs_queue *queue, const struct qs_entry *e, struct qs_envelope *out, struct stat *st,
+                       int64_t *born, struct qs_error *err)
+{
+    struct qs_envelope env = {.local_uid = -1};
+    enum qs_status status = pf_look_at_message(queue, e, st, born, err);
+    if (status == QS_OK)
+        status = outside(pf_entry_dir(e), st, &env, err);
+    if (status != QS_OK)
+        return status;
+    env.size = (uint64_t)st->st_size;
+    *out = env;
+    return QS_OK;
+}
+
 enum qs_status pf_read(const struct qs_queue *queue, struct qs_entry *e, struct qs_reader *reader,
                        struct qs_envelope *out, struct qs_error *err)
 {
@@ -839,24 +870,11 @@ enum qs_status pf_read(const struct qs_queue *queue, struct qs_entry *e, struct 
     enum pf_dir dir = pf_entry_dir(e);
     const struct stat *st = qs_file_stat(reader->message);
     r.copy_message = qs_file_size(reader->message) > QS_FILE_WINDOW;
-    r.env.queue_name = pf_dir_name(dir);
-    r.env.next_try = (int64_t)st->st_mtime;
-    switch (st->st_mode & MODE_OWNER) {
-    case MODE_READY:
-        break;
-    case MODE_CORRUPT:
-        r.env.flags |= QS_ENV_LOST;
+    status = outside(dir, st, &r.env, err);
+    if (status != QS_OK)
+        return status;
+    if ((st->st_mode & MODE_OWNER) == MODE_CORRUPT)
         finding(&r, "a delivery agent has marked it as corrupt");
-        break;
-    default:
-        return qs_fail(err, QS_SKIP, "still being written (mode %04o)", (unsigned)(st->st_mode & 07777));
-    }
-    if (st->st_mode & MODE_EXPIRE)
-        r.env.flags |= QS_ENV_FORCED_EXPIRE;
-    if (dir == PF_HOLD)
-        r.env.flags |= QS_ENV_HELD;
-    if (dir == PF_CORRUPT)
-        r.env.flags |= QS_ENV_LOST;
     if (st->st_nlink > 1)
         finding(&r, "its file has %llu links: Postfix refuses such files", (unsigned long long)st->st_nlink);
 

@@ -623,6 +623,16 @@ enum qs_status pf_open_message(const struct qs_queue *queue, struct qs_entry *e,
     return qs_fail(err, QS_GONE, "left the queue");
 }
 
+enum qs_status pf_look_at_message(const struct qs_queue *queue, const struct qs_entry *e, struct stat *st, int64_t *born,
+                                  struct qs_error *err)
+{
+    char path[PF_PATH_MAX];
+    if (!place_path(e, path) || queue->fd[pf_entry_dir(e)] < 0)
+        return qs_fail(err, QS_GONE, "not an entry of this queue");
+    enum qs_status status = qs_file_look(queue->fd[pf_entry_dir(e)], path, st, born, err);
+    return status == QS_OK && !S_ISREG(st->st_mode) ? qs_fail(err, QS_DATA, "not a regular file") : status;
+}
+
 enum qs_status pf_open_log(const struct qs_queue *queue, const struct qs_entry *e, enum pf_dir log,
                            struct qs_file *file, struct qs_error *err)
 {

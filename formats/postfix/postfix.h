@@ -61,6 +61,9 @@ const char *pf_queue_root(const struct qs_queue *queue);
  * inode is now, and e follows. Sets e->inode. */
 enum qs_status pf_open_message(const struct qs_queue *queue, struct qs_entry *e, struct qs_file *file,
                                struct qs_error *err) QS_MUST_CHECK;
+/* What its file is where the entry says: as struct qs_format.look. */
+enum qs_status pf_look_at_message(const struct qs_queue *queue, const struct qs_entry *e, struct stat *st, int64_t *born,
+                                  struct qs_error *err) QS_MUST_CHECK;
 /* Opens the message's log (PF_DEFER, PF_BOUNCE or PF_TRACE). QS_GONE: it has none. */
 enum qs_status pf_open_log(const struct qs_queue *queue, const struct qs_entry *e, enum pf_dir log,
                            struct qs_file *file, struct qs_error *err) QS_MUST_CHECK;
@@ -77,7 +80,9 @@ enum qs_status pf_open(TALLOC_CTX *parent, const struct qs_instance *instance, s
                        struct qs_error *err) QS_MUST_CHECK;
 enum qs_status pf_next(struct qs_queue *queue, struct qs_entry *e, struct qs_error *err) QS_MUST_CHECK;
 
-/* The envelope and the content of a message. */
+/* The envelope and the content of a message; look: what can be said of it without opening it. */
+enum qs_status pf_look(const struct qs_queue *queue, const struct qs_entry *e, struct qs_envelope *out, struct stat *st,
+                       int64_t *born, struct qs_error *err) QS_MUST_CHECK;
 enum qs_status pf_read(const struct qs_queue *queue, struct qs_entry *e, struct qs_reader *reader,
                        struct qs_envelope *out, struct qs_error *err) QS_MUST_CHECK;
 enum qs_status pf_content(const struct qs_queue *queue, const struct qs_entry *e, struct qs_reader *reader,

@@ -160,6 +160,13 @@ struct qs_format {
     enum qs_status (*read)(const struct qs_queue *queue, struct qs_entry *e, struct qs_reader *reader,
                            struct qs_envelope *out, struct qs_error *err);
 
+    /* What the attributes of the message's file say without its being opened: of *out queue_name, next_try and flags as read()
+     * gives them, and as size that of the file; *st and *born as of qs_file_look(). For plans that name messages by ID. NULL: this
+     * MTA gives a message another file whenever it rewrites it, so that one must be read to be known again. QS_GONE: not where
+     * e->dir says. QS_SKIP, QS_NOPERM, QS_IO as of read(). */
+    enum qs_status (*look)(const struct qs_queue *queue, const struct qs_entry *e, struct qs_envelope *out, struct stat *st,
+                           int64_t *born, struct qs_error *err);
+
     /* After read() with the same reader: header and body as RFC 5322 bytes with LF line ends, at most `cap` of them, in
      * reader->content. *whole is false when there is more. Envelope spans stay valid. */
     enum qs_status (*content)(const struct qs_queue *queue, const struct qs_entry *e, struct qs_reader *reader,
@@ -168,7 +175,7 @@ struct qs_format {
     /* Which of the actions (bits 1 << enum qs_action) this MTA knows. */
     unsigned actions;
 
-    /* Those of them whose steps() needs no read() before it: they only move whole files. */
+    /* Those of them whose steps() needs no read() before it: they only move whole files and set times. */
     unsigned moves_only;
 
     /* The path of the message's own file (Postfix queue file; sendmail qf, hf, Qf), relative to root(). False: the entry

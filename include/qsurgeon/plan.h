@@ -26,6 +26,8 @@ struct qs_plan_item {
     uint64_t inode, size, digest;       /* identity: as in struct qs_message */
     int64_t arrival;
     int64_t changed;            /* ctime of the file when it was read, in nanoseconds; 0: not known */
+    int64_t born;               /* birth of the file in nanoseconds, which is its identity together with the inode: it was not read,
+                                   digest and arrival are unknown, size is that of the file; 0: it was read */
     uint32_t dir, kind;         /* as in struct qs_entry; not on disk */
     bool placed;                /* dir and kind are known */
 };

@@ -42,6 +42,11 @@ enum qs_status qs_file_at(struct qs_file *file, uint64_t offset, size_t want, st
  * *dated where it is not (another user's file), so that it need not be tried in vain again. -1: errno says why. */
 int qs_open_quietly(int dirfd, const char *name, bool *dated) QS_MUST_CHECK;
 
+/* What dirfd/name is, a last link not followed; with an empty name dirfd itself. *born, where it is not NULL: when the file was
+ * made, in nanoseconds since 1970, which with its inode number says which file it is, whatever its name was meanwhile; 0: this
+ * file system does not tell. Reads no content. QS_GONE, QS_NOPERM, QS_IO, also when neither is told. */
+enum qs_status qs_file_look(int dirfd, const char *name, struct stat *st, int64_t *born, struct qs_error *err) QS_MUST_CHECK;
+
 /* A growing byte buffer, used again for each message: keeps its memory when emptied. */
 struct qs_buffer {
     char *data;         /* child of the context given at qs_buffer_init */

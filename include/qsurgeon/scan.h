@@ -58,6 +58,7 @@ struct qs_message {
     int64_t next_try;                           /* as in qs_envelope */
     uint64_t message_id, in_reply_to;           /* hashes of the Message-IDs without blanks; 0: none */
     int64_t changed;                            /* ctime of its own file when it was read, in nanoseconds; 0: not known */
+    int64_t born;                               /* when that was made, in nanoseconds; 0: not asked, the message was read */
     uint64_t digest;                            /* of the content bytes looked at: XXH3-64; part of a message's identity */
     uint32_t structure, attachment;             /* digests as in qs_mail, folded to 32 bits */
     struct qs_fingerprint print;
@@ -126,7 +127,9 @@ struct qs_scan_options {
     bool detail;                    /* keep what only `list`, `save` and `sql` show */
     const struct qs_table *only;    /* filled by qs_scan_only(): other messages are passed over; NULL: all are read */
     const struct qs_site *site;     /* whose hosts hand mail on; may be filled until qs_scan_run; NULL: not known */
-    bool identity;                  /* envelope and digest are enough: nothing that clusters or judges it is kept */
+    bool identity;                  /* what says which message it is is enough, for `action`: envelope and digest; or, when the
+                                       driver can say what it does to a message unread, only which file it is */
+    enum qs_action action;
 };
 
 struct qs_scan {

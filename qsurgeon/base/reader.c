@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 /* What of the file is in memory: len bytes from offset. */
@@ -91,6 +92,25 @@ int qs_open_quietly(int dirfd, const char *name, bool *dated)
         return fd;
     *dated = true;
     return openat(dirfd, name, flags);
+}
+
+static struct timespec time_of(struct statx_timestamp t)
+{
+    return (struct timespec){.tv_sec = t.tv_sec, .tv_nsec = t.tv_nsec};
+}
+
+enum qs_status qs_file_look(int dirfd, const char *name, struct stat *st, int64_t *born, struct qs_error *err)
+{
+    struct statx x;
+    if (statx(dirfd, name, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH, STATX_BASIC_STATS | (born ? STATX_BTIME : 0), &x) != 0)
+        return qs_fail_errno(err, errno, "%s", name);
+    *st = (struct stat){.st_dev = makedev(x.stx_dev_major, x.stx_dev_minor), .st_ino = x.stx_ino, .st_mode = x.stx_mode,
+                        .st_nlink = x.stx_nlink, .st_uid = x.stx_uid, .st_gid = x.stx_gid, .st_size = (off_t)x.stx_size,
+                        .st_blocks = (blkcnt_t)x.stx_blocks, .st_blksize = (blksize_t)x.stx_blksize,
+                        .st_atim = time_of(x.stx_atime), .st_mtim = time_of(x.stx_mtime), .st_ctim = time_of(x.stx_ctime)};
+    if (born)
+        *born = x.stx_mask & STATX_BTIME ? x.stx_btime.tv_sec * INT64_C(1000000000) + x.stx_btime.tv_nsec : 0;
+    return QS_OK;
 }
 
 enum qs_status qs_file_open(struct qs_file *file, int dirfd, const char *name, struct qs_error *err)

@@ -60,7 +60,7 @@ static enum qs_status operate(struct qs_call *call, enum qs_action action, struc
                                               : "with --sticky each batch has its own archive: leave --output away");
     if (o->drip && o->plan)
         return qs_fail(err, QS_USAGE, "a plan in a file is performed at once: give --drip together with --commit");
-    enum qs_status status = qs_session_lists(o) ? qs_session_open_list(call, &session, err)
+    enum qs_status status = qs_session_lists(o) ? qs_session_open_list(call, action, &session, err)
                                                 : qs_session_open(call, true, NULL, NULL, &session, err);
     if (status == QS_OK)
         qs_operating_tell_unfinished(call, session->view.scan);

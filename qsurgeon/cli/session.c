@@ -319,13 +319,14 @@ bool qs_session_lists(const struct qs_options *o)
            o->max_share <= 0 && !o->sticky && !o->drip && !o->due;
 }
 
-enum qs_status qs_session_open_list(struct qs_call *call, struct qs_session **out, struct qs_error *err)
+enum qs_status qs_session_open_list(struct qs_call *call, enum qs_action action, struct qs_session **out, struct qs_error *err)
 {
     const struct qs_selection *s = call->options->selection;
     const struct qs_place place = {call->options->queue_dir, call->options->config};
     struct qs_session *session = talloc_zero(call->memory, struct qs_session);
     struct qs_table *only = qs_table_new(call->memory, (uint32_t)s->id_count + 1);
-    const struct qs_scan_options how = {.threads = call->options->threads, .only = only, .identity = true};
+    const struct qs_scan_options how = {.threads = call->options->threads, .only = only, .identity = true,
+                                        .action = action};
     struct progress progress = {.begin = seconds_now(), .terminal = isatty(STDERR_FILENO)};
     struct qs_instance **list = NULL;
     size_t count = 0;

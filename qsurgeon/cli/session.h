@@ -33,9 +33,10 @@ int64_t qs_milliseconds(void);
 
 /* Is all that the options ask for an operation on messages that are named by their IDs, whatever they are? */
 bool qs_session_lists(const struct qs_options *options);
-/* Then only those are read, and nothing is clustered or judged: view.clusters and view.judgement are NULL, and the view is good
- * for qs_plan_make alone. */
-enum qs_status qs_session_open_list(struct qs_call *call, struct qs_session **out, struct qs_error *err) QS_MUST_CHECK;
+/* Then only those are looked at, or read where `action` needs it, and nothing is clustered or judged: view.clusters and
+ * view.judgement are NULL, and the view is good for qs_plan_make alone. */
+enum qs_status qs_session_open_list(struct qs_call *call, enum qs_action action, struct qs_session **out,
+                                    struct qs_error *err) QS_MUST_CHECK;
 /* The same for an unpacked archive: the queue directory of that mail server, without its configuration; nothing is selected
  * yet. */
 enum qs_status qs_session_of(struct qs_call *call, const char *mta, const char *queue_dir, struct qs_session **out,

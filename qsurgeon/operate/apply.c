@@ -175,6 +175,36 @@ static bool untouched(struct run *run, struct qs_fs *fs, const struct qs_plan_it
            (int64_t)st->st_ctim.tv_sec * 1000000000 + st->st_ctim.tv_nsec == item->changed;
 }
 
+/* A message of which the plan knows the file: is it that, wherever it is now? *st is the file's. */
+static enum qs_status look_and_compare(const struct run *run, struct qs_fs *fs, const struct qs_plan_item *item,
+                                       const struct qs_entry *e, struct stat *st, struct qs_error *err)
+{
+    char path[600];
+    int64_t born = 0;
+    if (!run->format->path(run->queue, e, path, sizeof path))
+        return qs_fail(err, QS_GONE, "not in the queue any more");
+    enum qs_status status = qs_fs_look(fs, path, st, &born, err);
+    if (status == QS_OK && (st->st_ino != item->inode || born != item->born))
+        return qs_fail(err, QS_DATA, "another message has this queue ID now");
+    return status;
+}
+
+/* Does the action set times, so that those before it must be known? */
+static bool sets_times(enum qs_action action)
+{
+    return action == QS_ACT_DEFER || action == QS_ACT_EXPEDITE;
+}
+
+/* Can it be said what is done to the message without reading it, where the plan saw it last? *st is its file's, as far as that
+ * is needed. A file that is known is compared when it has been claimed. */
+static bool known(struct run *run, struct qs_fs *fs, const struct qs_plan_item *item, const struct qs_entry *e, struct stat *st)
+{
+    if (!item->born)
+        return untouched(run, fs, item, e, st);
+    *st = (struct stat){.st_ino = item->inode};
+    return !sets_times(run->plan->action) || look_and_compare(run, fs, item, e, st, NULL) == QS_OK;
+}
+
 /* What the operation does to a message that is there as planned: its moves, owned by `parent`. */
 static enum qs_status describe_moves(const struct run *run, struct qs_fs *fs, TALLOC_CTX *parent, uint32_t n, const struct qs_entry *e,
                                      const struct qs_envelope *envelope, const struct stat *message, struct prepared *out,
@@ -192,7 +222,7 @@ static enum qs_status describe_moves(const struct run *run, struct qs_fs *fs, TA
     enum qs_status status = run->format->steps(parent, run->queue, e, run->reader, envelope, &what, &steps, &count, err);
     struct prepared p = {.n = n, .count = count, .rule = run->format->lock_rule(run->queue, e)};
     if (status == QS_OK)
-        status = qs_moves_prepare(parent, fs, steps, count, message, &p.moves, err);
+        status = qs_moves_prepare(parent, fs, steps, count, message, plan->items[n].born, &p.moves, err);
     if (status == QS_OK)
         *out = p;
     return status;
@@ -219,7 +249,7 @@ static void describe_part(void *data, unsigned thread, uint32_t begin, uint32_t 
         const uint32_t n = a->numbers[i];
         const struct qs_plan_item *item = &a->run->plan->items[n];
         const struct qs_entry e = {item->id, item->dir, item->kind, item->inode};
-        if (!item->placed || !qs_run_needs_work(a->run, n) || !untouched(a->run, fs, item, &e, &st) ||
+        if (!item->placed || !qs_run_needs_work(a->run, n) || !known(a->run, fs, item, &e, &st) ||
             describe_moves(a->run, fs, a->by[thread].memory, n, &e, &unread, &st, &a->of[i], NULL) != QS_OK ||
             !qs_journal_line(&a->by[thread].lines, n, a->of[i].moves, a->of[i].count))
             a->of[i].moves = NULL;          /* describe() says why */
@@ -295,7 +325,9 @@ static enum qs_status describe(struct run *run, TALLOC_CTX *batch, uint32_t n, s
     struct qs_entry e = {item->id, item->dir, item->kind, item->inode};
     struct qs_envelope envelope = {0};
     struct stat message;
-    enum qs_status status = read_and_compare(run, item, &e, &envelope, &message, err);
+    enum qs_status status = !item->born ? read_and_compare(run, item, &e, &envelope, &message, err) : find_entry(run, item, &e, err);
+    if (status == QS_OK && item->born)
+        status = look_and_compare(run, run->fs, item, &e, &message, err);
     return status == QS_OK ? describe_moves(run, run->fs, batch, n, &e, &envelope, &message, out, err) : status;
 }
 
@@ -481,7 +513,7 @@ static enum qs_status perform_list(struct run *run, const uint32_t *numbers, uin
         uint32_t count = 0, moved = 0;
         if (!list)
             status = qs_fail(err, QS_NOMEM, "out of memory");
-        if (status == QS_OK && !run->result->stopped)
+        if (status == QS_OK && !chasing && !run->result->stopped)     /* what is chased is not where the plan saw it */
             status = describe_ahead(run, batch, numbers + i, seen, &ahead, err);
         for (; status == QS_OK && i < total && i - first < seen; i++) {
             uint32_t n = numbers[i];
@@ -640,7 +672,7 @@ static enum qs_status archive_one(struct run *run, struct qs_archive_writer *wri
     enum qs_status status = QS_OK;
     for (size_t i = 0; status == QS_OK && i < count; i++) {
         files[opened].name = moves[i]->from;        /* its name in a queue, by which it is restored */
-        status = qs_fs_file(run->fs, moves[i]->to, O_RDONLY, &files[opened].fd, NULL, err);
+        status = qs_fs_file(run->fs, moves[i]->to, O_RDONLY, &files[opened].fd, NULL, NULL, err);
         if (status == QS_OK)
             opened++;
         else if (status == QS_GONE && i > 0)
@@ -671,7 +703,7 @@ static enum qs_status await_agents(struct run *run, struct qs_error *err)
         int fd = -1;
         if (!purged(run, n) || !r->moves[0].back || qs_run_quarantined(r, moves) == 0)
             continue;
-        enum qs_status status = qs_fs_file(run->fs, moves[0]->to, O_RDWR, &fd, NULL, err);
+        enum qs_status status = qs_fs_file(run->fs, moves[0]->to, O_RDWR, &fd, NULL, NULL, err);
         if (status != QS_OK)
             return status;
         bool free_now = flock(fd, LOCK_EX | LOCK_NB) == 0;

@@ -16,6 +16,7 @@
 #include <xxhash.h>
 
 #include "qsurgeon/parallel.h"
+#include "qsurgeon/reader.h"
 #include "qsurgeon/table.h"
 
 enum { PATH_LONGEST = 1024, DEEPEST = 8, OPEN_MOST = 400, DIR_FLAGS = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK };
@@ -321,24 +322,27 @@ enum qs_status qs_fs_run(struct qs_fs *fs, const char *run, struct qs_error *err
 
 /* --- the verbs -------------------------------------------------------------------------------------------------------- */
 
-enum qs_status qs_fs_stat(struct qs_fs *fs, const char *path, struct stat *out, struct qs_error *err)
+enum qs_status qs_fs_look(struct qs_fs *fs, const char *path, struct stat *out, int64_t *born, struct qs_error *err)
 {
     char full[PATH_LONGEST];
     const char *name = NULL;
     struct dir *dir = NULL;
-    struct stat st;
     enum qs_status status = locate(fs, path, false, full, &dir, &name, err);
     if (status != QS_OK)
         return status;
-    if (fstatat(dir->fd, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
-        status = qs_fail_errno(err, errno, "%s", full);
-    else
-        *out = st;
+    status = qs_file_look(dir->fd, name, out, born, NULL);
+    const int failure = errno;
     leave(dir, false);
-    return status;
+    return status == QS_OK ? QS_OK : qs_fail_errno(err, failure, "%s", full);
 }
 
-enum qs_status qs_fs_file(struct qs_fs *fs, const char *path, int flags, int *fd, struct stat *out, struct qs_error *err)
+enum qs_status qs_fs_stat(struct qs_fs *fs, const char *path, struct stat *out, struct qs_error *err)
+{
+    return qs_fs_look(fs, path, out, NULL, err);
+}
+
+enum qs_status qs_fs_file(struct qs_fs *fs, const char *path, int flags, int *fd, struct stat *out, int64_t *born,
+                          struct qs_error *err)
 {
     char full[PATH_LONGEST];
     const char *name = NULL;
@@ -351,7 +355,7 @@ enum qs_status qs_fs_file(struct qs_fs *fs, const char *path, int flags, int *fd
     leave(dir, false);
     if (opened < 0)
         return qs_fail_errno(err, failure, "%s", full);
-    if (fstat(opened, &st) != 0 || !S_ISREG(st.st_mode)) {
+    if (qs_file_look(opened, "", &st, born, NULL) != QS_OK || !S_ISREG(st.st_mode)) {
         close(opened);
         return qs_fail(err, QS_DATA, "%s: not a regular file", full);
     }
@@ -431,7 +435,7 @@ enum qs_status qs_fs_byte(struct qs_fs *fs, const char *path, uint64_t offset, u
                           struct qs_error *err)
 {
     int fd = -1;
-    enum qs_status status = qs_fs_file(fs, path, O_RDWR, &fd, NULL, err);
+    enum qs_status status = qs_fs_file(fs, path, O_RDWR, &fd, NULL, NULL, err);
     if (status != QS_OK)
         return status;
     uint8_t there = 0;

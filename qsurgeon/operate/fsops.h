@@ -44,9 +44,11 @@ enum qs_status qs_fs_run(struct qs_fs *fs, const char *run, struct qs_error *err
 
 /* lstat. QS_GONE: nothing there. */
 enum qs_status qs_fs_stat(struct qs_fs *fs, const char *path, struct stat *out, struct qs_error *err) QS_MUST_CHECK;
-/* Opens a regular file, O_RDONLY or O_RDWR, no link followed, close-on-exec. The caller closes *fd. *st, unless NULL, is the
- * file's. */
-enum qs_status qs_fs_file(struct qs_fs *fs, const char *path, int flags, int *fd, struct stat *st,
+/* The same and the file's birth, as of qs_file_look(). */
+enum qs_status qs_fs_look(struct qs_fs *fs, const char *path, struct stat *out, int64_t *born, struct qs_error *err) QS_MUST_CHECK;
+/* Opens a regular file, O_RDONLY or O_RDWR, no link followed, close-on-exec. The caller closes *fd. *st and *born, unless NULL,
+ * are the file's. */
+enum qs_status qs_fs_file(struct qs_fs *fs, const char *path, int flags, int *fd, struct stat *st, int64_t *born,
                           struct qs_error *err) QS_MUST_CHECK;
 
 /* Renames; never replaces, never leaves the file system. QS_GONE: no source. QS_DATA: the target exists. Missing

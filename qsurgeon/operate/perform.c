@@ -34,7 +34,7 @@ enum qs_status qs_moves_discard(struct qs_fs *fs, const struct qs_move *moves, s
 }
 
 enum qs_status qs_moves_prepare(TALLOC_CTX *parent, struct qs_fs *fs, const struct qs_step *steps, size_t count,
-                                const struct stat *message, struct qs_move **moves, struct qs_error *err)
+                                const struct stat *message, int64_t born, struct qs_move **moves, struct qs_error *err)
 {
     struct qs_move *list = talloc_zero_array(parent, struct qs_move, (unsigned)(count ? count : 1));
     if (!list)
@@ -53,6 +53,7 @@ enum qs_status qs_moves_prepare(TALLOC_CTX *parent, struct qs_fs *fs, const stru
             status = create(fs, s, m, err);
         else if (s->kind == QS_STEP_MOVE && !claimed) {
             m->inode = message->st_ino;
+            m->born = born;
             claimed = true;
         } else if (s->kind == QS_STEP_MOVE) {
             /* the same file again under its new name: a created one, or the message on its way back */
@@ -77,15 +78,17 @@ enum qs_status qs_moves_prepare(TALLOC_CTX *parent, struct qs_fs *fs, const stru
 
 /* Takes the lock of `path` without waiting: flock, which Postfix on Linux and Debian's sendmail use, and for sendmail
  * fcntl as well, because older builds use that (queue-formats, B4). *fd keeps it. */
-static enum qs_status take_lock(struct qs_fs *fs, const char *path, bool both, uint64_t inode, int *fd, struct qs_error *err)
+static enum qs_status take_lock(struct qs_fs *fs, const char *path, bool both, uint64_t inode, int64_t born, int *fd,
+                                struct qs_error *err)
 {
     struct stat st;
+    int64_t is_born = 0;
     int opened = -1;
-    enum qs_status status = qs_fs_file(fs, path, O_RDWR, &opened, &st, err);
+    enum qs_status status = qs_fs_file(fs, path, O_RDWR, &opened, &st, born ? &is_born : NULL, err);
     if (status != QS_OK)
         return status;
     struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-    if (st.st_ino != inode)
+    if (st.st_ino != inode || is_born != born)
         status = qs_fail(err, QS_DATA, "%s: another file has this name now", path);
     else if (flock(opened, LOCK_EX | LOCK_NB) != 0 || (both && fcntl(opened, F_SETLK, &whole) != 0))
         status = qs_fail(err, QS_BUSY, "%s: locked by the mail server", path);
@@ -123,10 +126,11 @@ static enum qs_status move(struct qs_fs *fs, const struct qs_move *m, struct qs_
 static enum qs_status verify(struct qs_fs *fs, const struct qs_move *m, struct qs_error *err)
 {
     struct stat st;
-    enum qs_status status = m->inode ? qs_fs_stat(fs, m->to, &st, err) : QS_GONE;
+    int64_t born = 0;
+    enum qs_status status = m->inode ? qs_fs_look(fs, m->to, &st, m->born ? &born : NULL, err) : QS_GONE;
     if (status == QS_GONE && (!m->inode || m->optional))
         return QS_OK;
-    if (status != QS_OK || st.st_ino == m->inode)
+    if (status != QS_OK || (st.st_ino == m->inode && born == m->born))
         return status;
     status = qs_fs_move(fs, m->to, m->from, err);
     return status != QS_OK ? QS_IO : qs_fail(err, QS_DATA, "%s: another message has this queue ID now", m->from);
@@ -163,7 +167,7 @@ static bool lock_is_of_use(size_t count, const struct qs_move *claim)
 /* Locks what the claim has led to, which says as well whether it is the message that was meant; if not, it is given back. */
 static enum qs_status lock_claimed(struct qs_fs *fs, const struct qs_move *claim, int *lock, struct qs_error *err)
 {
-    enum qs_status status = take_lock(fs, claim->to, false, claim->inode, lock, err);
+    enum qs_status status = take_lock(fs, claim->to, false, claim->inode, claim->born, lock, err);
     if (status == QS_OK || status == QS_BUSY || status == QS_GONE)
         return status;
     enum qs_status found = verify(fs, claim, err);
@@ -186,7 +190,7 @@ void qs_moves_claim(struct qs_fs *fs, const struct qs_move *moves, size_t count,
     if (!claim)
         at->status = qs_fail(&at->why, QS_DATA, "no claim among the steps");
     else if (rule == QS_LOCK_BEFORE_CLAIM)
-        at->status = take_lock(fs, claim->from, true, claim->inode, &at->lock, &at->why);
+        at->status = take_lock(fs, claim->from, true, claim->inode, claim->born, &at->lock, &at->why);
     while (at->status == QS_OK && !at->claimed) {
         const struct qs_move *m = &moves[at->tried++];
         at->status = m == claim ? move(fs, m, &at->why) : perform_one(fs, m, &at->why);
@@ -342,7 +346,7 @@ static enum qs_status reverse_all(struct qs_fs *fs, const struct qs_move *moves,
         }
         if (status != QS_OK || m != live || !lock_bytes || !has_inode(fs, live->from, live->inode))
             continue;
-        status = take_lock(fs, live->from, false, live->inode, &lock, err);
+        status = take_lock(fs, live->from, false, live->inode, 0, &lock, err);
         if (status == QS_BUSY && qs_fs_move(fs, live->from, live->to, err) != QS_OK)
             status = QS_IO;
     }
@@ -360,9 +364,9 @@ enum qs_status qs_moves_reverse(struct qs_fs *fs, const struct qs_move *moves, s
     int lock = -1;
     *changed = false;
     if (rule == QS_LOCK_BEFORE_CLAIM && live && has_inode(fs, live->to, live->inode))
-        status = take_lock(fs, live->to, true, live->inode, &lock, err);
+        status = take_lock(fs, live->to, true, live->inode, 0, &lock, err);
     else if (rule == QS_LOCK_AFTER_CLAIM && claim && claim->back && has_inode(fs, claim->to, claim->inode))
-        status = take_lock(fs, claim->to, false, claim->inode, &lock, err);     /* an agent may still deliver it */
+        status = take_lock(fs, claim->to, false, claim->inode, 0, &lock, err);     /* an agent may still deliver it */
     if (status == QS_OK)
         status = reverse_all(fs, moves, count, false, true, changed, err);
     if (lock >= 0)

@@ -13,6 +13,7 @@ struct qs_move {
     const char *from, *to;          /* TIMES, BYTE: from; CREATE: to */
     const char *back;               /* MOVE: where undo puts it; NULL: to `from` */
     uint64_t inode;                 /* MOVE, CREATE: of the file, so that no other is taken for it; 0: any */
+    int64_t born;                   /* the claim: its birth, where it is to be compared, too; else 0. Not in the journal */
     struct timespec before[2];      /* TIMES: access and modification time before the claim */
     int64_t time;
     uint64_t offset;
@@ -20,9 +21,10 @@ struct qs_move {
 };
 
 /* Performs the CREATE steps of the list and turns the whole list into moves under parent, whose paths are those of the steps;
- * `message` describes the message's own file, which the first MOVE claims. On failure nothing that was created stays. */
+ * `message` and `born` (0: not known) describe the message's own file, which the first MOVE claims. On failure nothing that was
+ * created stays. */
 enum qs_status qs_moves_prepare(TALLOC_CTX *parent, struct qs_fs *fs, const struct qs_step *steps, size_t count,
-                                const struct stat *message, struct qs_move **moves, struct qs_error *err) QS_MUST_CHECK;
+                                const struct stat *message, int64_t born, struct qs_move **moves, struct qs_error *err) QS_MUST_CHECK;
 
 /* Removes what was created for moves of which none was performed. */
 enum qs_status qs_moves_discard(struct qs_fs *fs, const struct qs_move *moves, size_t count, struct qs_error *err) QS_MUST_CHECK;

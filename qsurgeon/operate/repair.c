@@ -147,9 +147,9 @@ static enum qs_status compare(struct run *run, const struct qs_plan_item *item, 
     uint64_t digest = 0;
     if (!flaw || strcmp(flaw->path, item->path) != 0 || !flaw->steps)
         return qs_fail(err, QS_GONE, "%s: nothing is wrong with it any more", item->path);
-    enum qs_status status = qs_fs_file(run->fs, item->path, O_RDONLY | O_NOATIME, &fd, NULL, err);
+    enum qs_status status = qs_fs_file(run->fs, item->path, O_RDONLY | O_NOATIME, &fd, NULL, NULL, err);
     if (status == QS_NOPERM)            /* another user's file: looking sets its access time */
-        status = qs_fs_file(run->fs, item->path, O_RDONLY, &fd, NULL, err);
+        status = qs_fs_file(run->fs, item->path, O_RDONLY, &fd, NULL, NULL, err);
     if (status != QS_OK)
         return status;
     if (fstat(fd, st) != 0)
@@ -172,7 +172,7 @@ enum qs_status qs_repair_describe(TALLOC_CTX *parent, struct run *run, const str
     const struct qs_flaw *flaw = at == UINT32_MAX ? NULL : &run->flaws[at];
     enum qs_status status = compare(run, item, flaw, &st, err);
     if (status == QS_OK)
-        status = qs_moves_prepare(parent, run->fs, flaw->steps, flaw->step_count, &st, moves, err);
+        status = qs_moves_prepare(parent, run->fs, flaw->steps, flaw->step_count, &st, 0, moves, err);
     if (status == QS_OK) {
         *count = flaw->step_count;
         *rule = flaw->lock;

@@ -517,6 +517,26 @@ enum qs_status qs_scan_reread(const struct qs_scan *scan, const struct qs_messag
     return status == QS_OK ? format->content(q->queue, &entry, reader, cap, content, whole, err) : status;
 }
 
+/* Fills the record from the attributes of the message's file. QS_END: they are not enough, it has to be read. */
+static enum qs_status look_at_message(struct qs_scan_lens *lens, struct qs_message *m, struct qs_error *err)
+{
+    const struct qs_scan_queue *q = &lens->scan->queues[m->instance];
+    const struct qs_format *format = q->instance->format;
+    const struct qs_entry entry = {m->id, m->dir, m->kind, m->inode};
+    struct qs_envelope envelope;
+    struct stat st;
+    if (!lens->scan->options.identity || !format->look || !(format->moves_only & 1u << lens->scan->options.action))
+        return QS_END;
+    enum qs_status status = format->look(q->queue, &entry, &envelope, &st, &m->born, err);
+    if (status != QS_OK || m->born <= 0) {
+        m->born = 0;
+        return status == QS_OK || status == QS_GONE ? QS_END : status;
+    }
+    m->inode = st.st_ino;
+    m->changed = (int64_t)st.st_ctim.tv_sec * 1000000000 + st.st_ctim.tv_nsec;
+    return keep_envelope(lens, &envelope, m);
+}
+
 /* Fills the record; on anything but QS_OK it is no message. */
 static enum qs_status read_message(struct qs_scan_lens *lens, struct qs_message *m, struct qs_error *err)
 {
@@ -562,7 +582,9 @@ static void *worker(void *data)
         for (uint32_t i = begin; i < end; i++) {
             struct qs_message *m = &scan->messages[i];
             struct qs_error err = {""};
-            enum qs_status status = read_message(lens, m, &err);
+            enum qs_status status = look_at_message(lens, m, &err);
+            if (status == QS_END)
+                status = read_message(lens, m, &err);
             if (status == QS_OK) {
                 lens->totals.bytes += m->size;
                 continue;

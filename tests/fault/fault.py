@@ -24,6 +24,7 @@ FULL = os.environ.get("QS_FULL") == "1"
 POSTFIX_CASES = ("plain", "multi", "milter-body", "held", *(("8bit", "dsn", "many-rcpts", "filter") if FULL else ()))
 SENDMAIL_CASES = ("plain", "multi", "many-rcpts", "quarantined", *(("8bit", "dsn") if FULL else ()))
 ALL = ["--all", "--include-legit", "--commit"]
+NAMED = ["--id", "-", *ALL[1:]]         # all, by their queue IDs: Postfix's are told by their files then, and not read
 
 DROP = ["drop-recipients", "--recipient", "^lines@", *ALL[1:]]
 PARK = ["drop-recipients", "--recipient", ".", *ALL[1:]]        # all recipients
@@ -82,6 +83,11 @@ MORE = {
     "postfix purge --keep, crowd": ("crowd", [], ["purge", "--keep", *ALL], 200, "quarantine"),
     "postfix resume of purge --keep, crowd": ("crowd", [("kill", 0.5, ["purge", "--keep", *ALL])], ["resume"], 80, "quarantine"),
     "sendmail purge --keep, crowd": ("crowd sendmail", [], ["purge", "--keep", *ALL], 200, "quarantine"),
+    "postfix hold by ID": ("postfix", [], ["hold", *NAMED], 37, "queue"),
+    "postfix purge --keep by ID, crowd": ("crowd", [], ["purge", "--keep", *NAMED], 253, "quarantine"),
+    "postfix defer by ID": ("postfix", [], ["defer", "--for", "6h", *NAMED], 49, "queue"),
+    "postfix resume of purge --keep by ID": ("postfix", [("kill", 0.5, ["purge", "--keep", *NAMED])], ["resume"], 42, "quarantine"),
+    "postfix resume of expedite by ID": ("postfix", [("kill", 0.6, ["expedite", *NAMED])], ["resume"], 53, "queue"),
     "postfix doctor": ("flawed", [], REPAIR, 77, "repaired"),
     "postfix undo of release": ("postfix", [["release", *ALL]], ["undo"], 20, "undo"),
     "postfix undo of release --drip": ("many", [["hold", *ALL], ["release", "--drip", "600000/min", *ALL]], ["undo"], 68, "undo"),
@@ -300,6 +306,8 @@ class Copy:
         self.before = {**self.listing(), **self.listing(os.path.join(at, "arrival"))}
         arriving = messages(self.mta, read_tree(os.path.join(at, "arrival")))
         self.known = set(messages(self.mta, self.live())) | set(arriving)
+        self.ids = [os.path.basename(path)[0 if self.mta == "postfix" else 2:] for path in self.before
+                    if is_message(self.mta, path)]
         self.flaws = [data for data in self.live().values() if data.startswith(b"a flaw: ")]
 
     def run(self, words, shim=None, point=0, kind=None, log=None):
@@ -316,7 +324,7 @@ class Copy:
             if log:
                 environment["QS_FAULT_LOG"] = log
         return subprocess.run([PROGRAM, "--mta", self.mta, "--queue", self.queue, "--state", self.state, *words],
-                              env=environment, capture_output=True, text=True, timeout=60)
+                              env=environment, capture_output=True, text=True, timeout=60, input="\n".join(self.ids))
 
     def run_of(self, action):
         """The name of the only run of that action; None: none was begun."""

@@ -14,6 +14,7 @@
 #include "../../qsurgeon/operate/perform.h"
 #include "qsurgeon/apply.h"
 #include "qsurgeon/plan.h"
+#include "qsurgeon/reader.h"
 
 static struct qs_error err;
 
@@ -60,7 +61,7 @@ static void test_fsops(void **state)
     }
     assert_int_not_equal(qs_fs_stat(fs, "link/one", &st, &err), QS_OK);     /* no link is followed */
     int fd = -1;
-    assert_int_not_equal(qs_fs_file(fs, "a/sym", O_RDONLY, &fd, NULL, &err), QS_OK);
+    assert_int_not_equal(qs_fs_file(fs, "a/sym", O_RDONLY, &fd, NULL, NULL, &err), QS_OK);
     assert_int_equal(qs_fs_move(fs, "a/one", "a/two", &err), QS_DATA);      /* never replaces */
     assert_int_equal(qs_fs_move(fs, "a/none", "a/three", &err), QS_GONE);
     assert_int_equal(qs_fs_move(fs, "a/one", "@/a/one", &err), QS_OK);
@@ -136,7 +137,7 @@ static void test_perform(void **state)
         {.kind = QS_STEP_MOVE, .from = "@/d/m", .to = "d/m"},
     };
     enum { STEPS = sizeof steps / sizeof *steps };
-    assert_int_equal(qs_moves_prepare(root, fs, steps, STEPS, &st, &moves, &err), QS_OK);
+    assert_int_equal(qs_moves_prepare(root, fs, steps, STEPS, &st, 0, &moves, &err), QS_OK);
     assert_int_equal(qs_moves_perform(fs, moves, STEPS, QS_LOCK_AFTER_CLAIM, &intact, &err), QS_OK);
     size_t size;
     assert_memory_equal(get(in_place("p/d/m"), &size), "R//", 3);
@@ -183,7 +184,7 @@ static void test_perform(void **state)
     assert_int_equal(rename(in_place("p/d/kept"), in_place("p/d/m")), 0);
     struct qs_step hold = {.kind = QS_STEP_MOVE, .from = "d/m", .to = "d/held", .back = "d/back"};
     struct qs_move *one = NULL;
-    assert_int_equal(qs_moves_prepare(root, fs, &hold, 1, &st, &one, &err), QS_OK);
+    assert_int_equal(qs_moves_prepare(root, fs, &hold, 1, &st, 0, &one, &err), QS_OK);
     assert_int_equal(qs_moves_reverse(fs, one, 1, QS_LOCK_AFTER_CLAIM, &changed, &err), QS_OK);      /* never moved */
     assert_true(there("p/d/m") && !changed);
     assert_int_equal(qs_moves_perform(fs, one, 1, QS_LOCK_NONE, &intact, &err), QS_OK);
@@ -199,7 +200,7 @@ static void test_perform(void **state)
     };
     struct qs_move *later = NULL;
     assert_int_equal(qs_fs_stat(fs, "d/back", &st, &err), QS_OK);
-    assert_int_equal(qs_moves_prepare(root, fs, defer, 3, &st, &later, &err), QS_OK);
+    assert_int_equal(qs_moves_prepare(root, fs, defer, 3, &st, 0, &later, &err), QS_OK);
     for (unsigned done = 0; done < 2; done++) {
         if (done)
             assert_int_equal(qs_moves_perform(fs, later, 3, QS_LOCK_AFTER_CLAIM, &intact, &err), QS_OK);
@@ -214,7 +215,7 @@ static void test_perform(void **state)
     struct qs_step release = {.kind = QS_STEP_MOVE, .from = "d/back", .to = "d/live"};
     struct qs_move *taken = NULL;
     struct qs_moving at;
-    assert_int_equal(qs_moves_prepare(root, fs, &release, 1, &st, &taken, &err), QS_OK);
+    assert_int_equal(qs_moves_prepare(root, fs, &release, 1, &st, 0, &taken, &err), QS_OK);
     qs_moves_claim(fs, taken, 1, QS_LOCK_NONE, &at);
     assert_int_equal(rename(in_place("p/d/live"), in_place("p/d/active")), 0);
     qs_moves_follow(fs, taken, 1, QS_LOCK_NONE, &at);
@@ -270,7 +271,7 @@ static void test_bring(void **state)
         {.kind = QS_STEP_MOVE, .from = "d/log", .to = "@/d/log", .optional = true, .log = true},
     };
     assert_int_equal(qs_fs_bring(fs, "d/log", "d/elsewhere", &err), QS_DATA);
-    assert_int_equal(qs_moves_prepare(root, fs, steps, 2, &st, &moves, &err), QS_OK);
+    assert_int_equal(qs_moves_prepare(root, fs, steps, 2, &st, 0, &moves, &err), QS_OK);
     assert_int_equal(qs_moves_perform(fs, moves, 2, QS_LOCK_AFTER_CLAIM, &intact, &err), QS_OK);
     assert_true(!there("b/d/m") && !there("b/d/log") && there("b/.qsurgeon/run/d/m") && there("b/.qsurgeon/run/d/log"));
     assert_int_equal(link(in_place("b/.qsurgeon/run/d/log"), in_place("b/d/log")), 0);
@@ -295,7 +296,8 @@ static void test_bring(void **state)
 static struct qs_plan_item items[] = {
     {.id = "3F702E66109", .queue_name = "deferred", .path = "deferred/3/3F702E66109", .reason = "storm newsletter C-1",
      .inode = 17, .size = 300, .digest = 0xfedcba9876543210u, .arrival = 1700000000},
-    {.id = "3E58CE66108", .queue_name = "hold", .path = "hold/3E58CE66108", .reason = "legit", .inode = 18, .size = 400},
+    {.id = "3E58CE66108", .queue_name = "hold", .path = "hold/3E58CE66108", .reason = "legit", .inode = 18, .size = 400,
+     .changed = 1700000001, .born = 1700000000987654321},
 };
 
 static struct qs_plan plan_of(void)
@@ -318,6 +320,8 @@ static void test_plan(void **state)
     assert_true(read->pace == 60 && read->until == 1700000007);
     assert_string_equal(read->output, plan.output);
     assert_true(read->count == 2 && read->items[0].digest == items[0].digest && read->items[1].inode == 18);
+    assert_true(read->items[0].born == 0 && read->items[0].arrival == items[0].arrival);
+    assert_true(read->items[1].born == items[1].born && read->items[1].changed == items[1].changed);
     talloc_free(read);
     size_t size = 0, refused = 0;
     char *data = get(in_place("a.plan"), &size);
@@ -554,6 +558,19 @@ static const struct qs_format mta = {
     .lock_rule = mta_lock_rule, .steps = mta_steps, .root = mta_root, .actions = 1 << QS_ACT_HOLD,
 };
 
+/* The same MTA, one that never gives a message another file: what is known by its file is not read. */
+static enum qs_status no_read(const struct qs_queue *queue, struct qs_entry *e, struct qs_reader *reader, struct qs_envelope *out,
+                              struct qs_error *error)
+{
+    (void)queue, (void)e, (void)reader, (void)out;
+    return qs_fail(error, QS_IO, "it was read");
+}
+
+static const struct qs_format mta_unread = {
+    .name = "mta", .open = mta_open, .next = mta_next, .read = no_read, .path = mta_path, .lock_rule = mta_lock_rule,
+    .steps = mta_steps, .root = mta_root, .actions = 1 << QS_ACT_HOLD, .moves_only = 1 << QS_ACT_HOLD,
+};
+
 /* When the first message has been moved, the MTA takes one of those that wait. */
 static bool takes_one(void *data, uint32_t done, uint32_t count)
 {
@@ -566,36 +583,82 @@ static bool takes_one(void *data, uint32_t done, uint32_t count)
     return true;
 }
 
-static void test_moving_mail(void **state)
+static struct qs_plan_item list[NAMES];
+
+/* Makes the queue and a plan to hold all three. */
+static struct qs_plan make_mail(bool by_file)
 {
-    (void)state;
     static const char *const made[] = {"live", "live/waits", "live/hands", "live/hold", "state"};
+    char command[200];
+    snprintf(command, sizeof command, "rm -rf %s/live %s/state", place, place);
+    assert_int_equal(system(command), 0);
     for (size_t i = 0; i < sizeof made / sizeof *made; i++)
         assert_int_equal(mkdir(in_place(made[i]), 0700), 0);
-    struct qs_plan_item list[NAMES];
     for (uint32_t i = 0; i < NAMES; i++) {
         struct qs_entry e = {.id = names[i], .dir = i == 0 ? HANDS : WAITS};
         struct stat st;
+        int64_t born = 0;
         put(mta_file(&e), "x", 1);
-        assert_int_equal(stat(mta_file(&e), &st), 0);
+        assert_int_equal(qs_file_look(AT_FDCWD, mta_file(&e), &st, &born, &err), QS_OK);
         list[i] = (struct qs_plan_item){.id = names[i], .queue_name = directories[e.dir], .reason = "storm", .inode = st.st_ino,
-                                        .size = 1, .digest = XXH3_64bits("x", 1), .dir = e.dir, .placed = true,
+                                        .size = 1, .dir = e.dir, .placed = true,
+                                        .digest = by_file ? 0 : XXH3_64bits("x", 1), .born = by_file ? born : 0,
                                         .path = talloc_asprintf(root, "%s/%s", directories[e.dir], names[i])};
     }
-    bool taken = false;
-    struct qs_plan plan = {.host = "h", .mta = "mta", .instance = "mta", .queue_dir = mta_root(NULL), .tool = "1", .words = "all",
-                           .made = 1, .action = QS_ACT_HOLD, .items = list, .count = NAMES, .bytes = NAMES};
-    const struct qs_instance instance = {.format = &mta, .name = "mta", .queue_dir = plan.queue_dir};
-    const struct qs_operate how = {.state_dir = in_place("state"), .archive_fd = -1, .now = 1, .keep_going = takes_one,
-                                   .data = &taken};
+    return (struct qs_plan){.host = "h", .mta = "mta", .instance = "mta", .queue_dir = mta_root(NULL), .tool = "1", .words = "all",
+                            .made = 1, .action = QS_ACT_HOLD, .items = list, .count = NAMES, .bytes = NAMES};
+}
+
+static struct qs_run_result *hold_mail(const struct qs_plan *plan, const struct qs_format *format,
+                                       bool (*keep_going)(void *, uint32_t, uint32_t), void *data)
+{
+    const struct qs_instance instance = {.format = format, .name = "mta", .queue_dir = plan->queue_dir};
+    const struct qs_operate how = {.state_dir = in_place("state"), .archive_fd = -1, .now = 1, .keep_going = keep_going,
+                                   .data = data};
     struct qs_run_result *result = NULL;
     struct qs_queue *queue = NULL;
-    assert_int_equal(qs_prepare_queue(plan.queue_dir, getuid(), getgid(), &err), QS_OK);
+    assert_int_equal(qs_prepare_queue(plan->queue_dir, getuid(), getgid(), &err), QS_OK);
     assert_int_equal(mta_open(root, &instance, &queue, &err), QS_OK);
-    assert_int_equal(qs_apply(root, &plan, &instance, queue, &how, &result, &err), QS_OK);
+    assert_int_equal(qs_apply(root, plan, &instance, queue, &how, &result, &err), QS_OK);
+    return result;
+}
+
+static void check_moving_mail(const struct qs_format *format, bool by_file)
+{
+    bool taken = false;
+    const struct qs_plan plan = make_mail(by_file);
+    const struct qs_run_result *result = hold_mail(&plan, format, takes_one, &taken);
     assert_true(taken);
     assert_true(there("live/hold/one") && there("live/hold/two") && there("live/hold/three"));
     assert_int_equal(result->count[QS_DONE], NAMES);
+    talloc_free_children(root);
+}
+
+static void test_moving_mail(void **state)
+{
+    (void)state;
+    check_moving_mail(&mta, false);
+    check_moving_mail(&mta_unread, true);
+}
+
+/* Another message has the ID, and maybe even the file, of one that was planned: it stays where it is. */
+static void test_other_mail(void **state)
+{
+    (void)state;
+    const struct qs_plan plan = make_mail(true);
+    if (list[0].born == 0) {        /* a file system that does not say when a file was made */
+        talloc_free_children(root);
+        skip();
+    }
+    put(in_place("live/waits/new"), "y", 1);
+    assert_int_equal(rename(in_place("live/waits/new"), in_place("live/waits/two")), 0);
+    list[2].born--;
+    const struct qs_run_result *result = hold_mail(&plan, &mta_unread, NULL, NULL);
+    assert_true(there("live/hold/one") && there("live/waits/two") && there("live/waits/three"));
+    assert_int_equal(result->count[QS_DONE], 1);
+    assert_int_equal(result->count[QS_LEFT_CHANGED], 2);
+    for (uint32_t i = 0; i < result->left_count; i++)
+        assert_non_null(strstr(result->left[i].why, "another "));
     talloc_free_children(root);
 }
 
@@ -605,7 +668,7 @@ int main(void)
         cmocka_unit_test(test_fsops), cmocka_unit_test(test_new_file), cmocka_unit_test(test_perform),
         cmocka_unit_test(test_many_directories), cmocka_unit_test(test_bring),
         cmocka_unit_test(test_plan), cmocka_unit_test(test_journal), cmocka_unit_test(test_skim),
-        cmocka_unit_test(test_moving_mail),
+        cmocka_unit_test(test_moving_mail), cmocka_unit_test(test_other_mail),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -1387,8 +1387,19 @@ static void moving(void **state)
             if (from != to)
                 assert_int_equal(renameat(top, places[from], top, places[to]), 0);
             struct qs_entry listed = e;
+            struct stat st;
+            int64_t born;
+            assert_int_equal(pf_look(queue, &listed, &env, &st, &born, &err), from == to ? QS_OK : QS_GONE);
             assert_int_equal(pf_read(queue, &e, reader, &env, &err), QS_OK);
             assert_string_equal(env.queue_name, names[to]);
+            const struct qs_envelope whole_envelope = env;      /* what the attributes say is what read() says */
+            assert_int_equal(pf_look(queue, &e, &env, &st, &born, &err), QS_OK);
+            assert_string_equal(env.queue_name, names[to]);
+            assert_int_equal(env.flags, whole_envelope.flags & (QS_ENV_HELD | QS_ENV_LOST | QS_ENV_FORCED_EXPIRE));
+            assert_true(env.next_try == whole_envelope.next_try && st.st_ino == e.inode && env.size == (uint64_t)st.st_size);
+            assert_int_equal(fchmodat(top, places[to], 0600, 0), 0);
+            assert_int_equal(pf_look(queue, &e, &env, &st, &born, &err), QS_SKIP);      /* being written */
+            assert_int_equal(fchmodat(top, places[to], 0700, 0), 0);
             assert_int_equal(e.inode, listed.inode);
             assert_int_equal(pf_content(queue, &e, reader, 10, &content, &whole, &err), QS_OK);
             assert_int_equal(pf_read(queue, &e, reader, &env, &err), QS_OK);    /* where the entry says now */

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "qsurgeon/reader.h"
@@ -311,6 +312,48 @@ static void bad_system(void **state)
     talloc_free(file);
 }
 
+static void looks(void **state)
+{
+    static const struct timespec old[2] = {{1000, 1}, {2000, 2}};
+    struct stat st, other;
+    int64_t born = 0, again = 0;
+    (void)state;
+    make_file("file", 10);
+    assert_int_equal(fstatat(dir, "file", &other, AT_SYMLINK_NOFOLLOW), 0);
+    assert_int_equal(qs_file_look(dir, "file", &st, &born, NULL), QS_OK);
+    assert_true(st.st_dev == other.st_dev && st.st_ino == other.st_ino && st.st_mode == other.st_mode &&
+                st.st_nlink == other.st_nlink && st.st_uid == other.st_uid && st.st_gid == other.st_gid &&
+                st.st_size == other.st_size && memcmp(&st.st_mtim, &other.st_mtim, sizeof st.st_mtim) == 0 &&
+                memcmp(&st.st_ctim, &other.st_ctim, sizeof st.st_ctim) == 0);
+    /* the same file by another name, with another time, by its descriptor */
+    assert_int_equal(renameat(dir, "file", dir, "renamed"), 0);
+    assert_int_equal(utimensat(dir, "renamed", old, 0), 0);
+    assert_int_equal(qs_file_look(dir, "renamed", &st, &again, NULL), QS_OK);
+    assert_true(again == born && st.st_mtim.tv_sec == 2000 && st.st_atim.tv_nsec == 1);
+    int fd = openat(dir, "renamed", O_RDONLY);
+    assert_int_equal(qs_file_look(fd, "", &st, &again, NULL), QS_OK);
+    assert_true(again == born && st.st_ino == other.st_ino);
+    close(fd);
+    /* a file that takes its name is another, and one that is made later was made later, whatever its inode */
+    assert_int_equal(unlinkat(dir, "renamed", 0), 0);
+    for (unsigned i = 0; i < 100 && again == born && born; i++) {
+        const struct timespec pause = {0, 1000000};
+        nanosleep(&pause, NULL);
+        make_file("renamed", 10);
+        assert_int_equal(qs_file_look(dir, "renamed", &st, &again, NULL), QS_OK);
+        assert_int_equal(unlinkat(dir, "renamed", 0), 0);
+    }
+    assert_true(born == 0 || again > born);
+    /* a link is looked at itself */
+    assert_int_equal(symlinkat("nowhere", dir, "leads"), 0);
+    assert_int_equal(qs_file_look(dir, "leads", &st, NULL, NULL), QS_OK);
+    assert_true(S_ISLNK(st.st_mode));
+    assert_int_equal(unlinkat(dir, "leads", 0), 0);
+    st.st_size = 77;
+    assert_int_equal(qs_file_look(dir, "leads", &st, &again, NULL), QS_GONE);
+    assert_int_equal(st.st_size, 77);
+}
+
 static void buffers(void **state)
 {
     struct qs_buffer buffer;
@@ -359,6 +402,7 @@ int main(void)
         cmocka_unit_test(changing_files),
         cmocka_unit_test(huge_file),
         cmocka_unit_test(bad_system),
+        cmocka_unit_test(looks),
         cmocka_unit_test(buffers),
         cmocka_unit_test(readers),
     };
