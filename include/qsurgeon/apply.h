@@ -43,6 +43,8 @@ struct qs_run_result {
     struct qs_left_out *left;   /* talloc array */
     uint32_t left_count;
     uint32_t archived, unlinked, in_quarantine;     /* messages, after a purge */
+    uint32_t waiting;           /* of an undo: messages that it left because a later run has acted on them; also in count and left */
+    const char *waits_for;      /* the newest of these runs, to be undone first; NULL: none */
     uint32_t in_place;          /* of an undo: messages that it found where it would have put them; in none of the counts */
     const char *archive;        /* path or NULL */
     bool stopped;               /* by `keep_going` or `rest` */
@@ -89,6 +91,7 @@ struct qs_run {
     bool finished;              /* its journal has an end */
     bool undoing;               /* an undo of it was begun and has not ended */
     bool undone;
+    bool waits;                 /* undone but for messages that a later run has acted on, and that wait for its undo */
     bool archived;              /* its archive is complete */
     const char *archive;        /* the path of that one; NULL: none */
 };
@@ -104,9 +107,16 @@ enum qs_status qs_run_describe(TALLOC_CTX *parent, const char *state_dir, const 
 bool qs_run_at_end(const char *state_dir, const char *name);
 /* Reverses the run by the inverse of each message's steps, as far as the MTA has not acted since; what could not be reversed
  * is in *result->left with the reason. Messages that were archived and unlinked come back from the archive. Works on finished
- * and unfinished runs. QS_USAGE: no such run, or undone already. */
+ * and unfinished runs. A message on which a later run has acted, and that is not undone, is left as that has put it, so that
+ * undoing both leads to where it was before both: it waits, and is put back when this is called again after the later run's
+ * undo. QS_USAGE: no such run, or undone already. */
 enum qs_status qs_undo(TALLOC_CTX *parent, const char *run, const struct qs_instance *instance, struct qs_queue *queue,
                        const struct qs_operate *how, struct qs_run_result **result, struct qs_error *err) QS_MUST_CHECK;
+
+/* The newest run before `name`, on the same queue, that left messages for the undo of `name` to come first and can put them back now;
+ * *next is NULL where there is none, or `name` is not undone. */
+enum qs_status qs_undo_next(TALLOC_CTX *parent, const char *state_dir, const char *name, const char **next,
+                            struct qs_error *err) QS_MUST_CHECK;
 
 /* Continues an unfinished run. One with a pace is not continued but ended, for nobody would keep the pace: what it has not
  * reached stays as it is. */

@@ -68,7 +68,7 @@ static enum qs_status find_run(struct qs_call *call, bool unfinished, struct qs_
         if (one != QS_OK)           /* it may be the one that is meant */
             return qs_fail(err, one, "%s; name the run that is meant, see `log`", why.text);
         /* what did nothing has nothing to take back */
-        bool open = !run.undone && (!run.finished || (!unfinished && run.done > 0));
+        bool open = (!run.undone && (!run.finished || (!unfinished && run.done > 0))) || (!unfinished && run.waits);
         if (open && is_on(&run, queues, queue_count)) {
             *out = run;
             return QS_OK;
@@ -83,6 +83,29 @@ static enum qs_status find_run(struct qs_call *call, bool unfinished, struct qs_
 
 typedef enum qs_status (*settle)(TALLOC_CTX *parent, const char *run, const struct qs_instance *instance, struct qs_queue *queue,
                                  const struct qs_operate *how, struct qs_run_result **result, struct qs_error *err);
+
+/* Puts back what an earlier undo has left because the run that is undone now had acted on it. */
+static enum qs_status undo_waiting(struct qs_call *call, const char *name, const struct qs_instance *instance,
+                                   const struct qs_operate *how, struct qs_error *err)
+{
+    const char *next = NULL;
+    enum qs_status status = qs_undo_next(call->memory, how->state_dir, name, &next, err);
+    while (status == QS_OK && next && !qs_operating_stopped()) {
+        struct qs_queue *queue = NULL;
+        struct qs_run_result *result = NULL;
+        status = instance->format->open(call->memory, instance, &queue, err);
+        if (status == QS_OK)
+            status = qs_undo(call->memory, next, instance, queue, how, &result, err);
+        if (result && result->run[0]) {
+            enum qs_status told = qs_operating_report(call, result, "Put back as well", status == QS_OK ? err : NULL);
+            status = status == QS_OK ? told : status;
+        }
+        talloc_free(queue);
+        if (status == QS_OK)
+            status = qs_undo_next(call->memory, how->state_dir, next, &next, err);
+    }
+    return status;
+}
 
 static enum qs_status settle_run(struct qs_call *call, settle how_to, bool unfinished, const char *verb, struct qs_error *err)
 {
@@ -103,6 +126,8 @@ static enum qs_status settle_run(struct qs_call *call, settle how_to, bool unfin
         status = qs_operating_report(call, result, verb, done == QS_OK ? err : NULL);
     if (result && result->stopped && done == QS_OK && !call->options->json)
         fprintf(call->out, "To finish it: %s resume %s\n", call->options->program, run.name);
+    if (status == QS_OK && done == QS_OK)
+        status = undo_waiting(call, run.name, instance, &how, err);
     return done != QS_OK ? done : status;
 }
 

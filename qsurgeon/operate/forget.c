@@ -60,7 +60,8 @@ static void examine_directory(const struct run *run, struct qs_forgotten *found)
     for (const struct dirent *e; dir && (e = readdir(dir)) != NULL;)
         if (fstatat(dirfd(dir), e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode)) {
             found->bytes += (uint64_t)st.st_size;
-            found->archive |= strcmp(e->d_name, "archive.tar.zst") == 0 && !run->past->undone;
+            found->archive |= strcmp(e->d_name, "archive.tar.zst") == 0 &&
+                              (!run->past->undone || run->past->waits);
         }
     if (dir)
         closedir(dir);

@@ -236,8 +236,12 @@ static bool take_line(struct qs_past *past, const json_t *line)
     if (!n) {
         past->archived |= json_is_true(json_object_get(line, "archived"));
         past->unlinked |= json_is_true(json_object_get(line, "unlinked"));
-        past->undoing |= json_is_true(json_object_get(line, "undoing"));
+        past->waits |= json_is_true(json_object_get(line, "waits"));
         past->undone |= json_is_true(json_object_get(line, "undone"));
+        if (json_is_true(json_object_get(line, "undoing"))) {       /* also of what had waited */
+            past->undoing = true;
+            past->waits = past->undone = false;
+        }
         const char *archive = json_string_value(json_object_get(line, "archive"));
         if (archive) {
             talloc_free(past->archive);

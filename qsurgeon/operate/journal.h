@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a run did, as JSON Lines that grow: {"n":3,"moves":[...]} before a message is touched, {"n":3,"outcome":"done"} after it,
  * {"archive":PATH}, {"archived":true}, {"unlinked":true}, {"end":true} for the run; and of its undo {"undoing":true},
- * {"n":3,"back":"done"}, {"undone":true}. A cut-off last line is what a crash leaves: it is
+ * {"n":3,"back":"done"}, {"undone":true}, before which {"waits":true} says that some messages were left for the undo of a later run
+ * to come first. A cut-off last line is what a crash leaves: it is
  * passed over, and the disk tells the rest. */
 #ifndef QSURGEON_JOURNAL_H
 #define QSURGEON_JOURNAL_H
@@ -26,7 +27,7 @@ enum qs_status qs_journal_outcome(struct qs_journal *journal, uint32_t n, bool u
                                   struct qs_error *err) QS_MUST_CHECK;
 /* Where the archive will be, synced before it is begun. */
 enum qs_status qs_journal_archive(struct qs_journal *journal, const char *path, struct qs_error *err) QS_MUST_CHECK;
-/* A mark of the whole run, synced: "archived", "unlinked", "undoing", "undone", "end". */
+/* A mark of the whole run, synced: "archived", "unlinked", "undoing", "waits", "undone", "end". */
 enum qs_status qs_journal_mark(struct qs_journal *journal, const char *mark, struct qs_error *err) QS_MUST_CHECK;
 enum qs_status qs_journal_sync(struct qs_journal *journal, struct qs_error *err) QS_MUST_CHECK;
 
@@ -42,7 +43,7 @@ struct qs_record {
 struct qs_past {
     struct qs_record *of;           /* one for each message of the plan */
     uint32_t count;
-    bool archived, unlinked, undoing, undone, end;
+    bool archived, unlinked, undoing, waits, undone, end;
     char *archive;                  /* its path, once it was decided; or NULL */
     uint32_t done, in_doubt;        /* by qs_journal_skim alone: messages that were done in the end; that have moves and no outcome */
 };

@@ -65,7 +65,7 @@ enum qs_status qs_run_describe(TALLOC_CTX *parent, const char *state_dir, const 
             .made = plan->made, .count = plan->count, .done = past->done, .in_doubt = past->in_doubt,
             /* an undo that was begun and not ended waits to be finished, too */
             .finished = past->end && (!past->undoing || past->undone), .undoing = past->undoing && !past->undone,
-            .undone = past->undone,
+            .undone = past->undone, .waits = past->undone && past->waits,
             .archived = past->archived,
             .archive = past->archived && past->archive ? talloc_strdup(parent, past->archive) : NULL,
         };
@@ -78,20 +78,33 @@ enum qs_status qs_run_describe(TALLOC_CTX *parent, const char *state_dir, const 
     return status;
 }
 
-bool qs_run_at_end(const char *state_dir, const char *name)
+/* Is that the end of the run's journal? */
+static bool ends_with(const char *state_dir, const char *name, struct qs_span end)
 {
-    static const char *const ends[] = {"\n{\"end\":true}\n", "\n{\"undone\":true}\n"};
-    char last[32], *path = talloc_asprintf(NULL, "%s/%s/journal.jsonl", state_dir, name);
+    char last[40], *path = talloc_asprintf(NULL, "%s/%s/journal.jsonl", state_dir, name);
     int fd = path ? open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK) : -1;
     off_t size = fd >= 0 ? lseek(fd, 0, SEEK_END) : -1;
-    ssize_t got = size >= (off_t)sizeof last ? pread(fd, last, sizeof last, size - (off_t)sizeof last) : -1;
-    bool found = false;
-    for (size_t i = 0; got == (ssize_t)sizeof last && i < sizeof ends / sizeof *ends; i++)
-        found |= memcmp(last + sizeof last - strlen(ends[i]), ends[i], strlen(ends[i])) == 0;
+    bool found = size >= (off_t)end.len && end.len <= sizeof last &&
+                 pread(fd, last, end.len, size - (off_t)end.len) == (ssize_t)end.len && memcmp(last, end.ptr, end.len) == 0;
     if (fd >= 0)
         close(fd);
     talloc_free(path);
     return found;
+}
+
+static bool is_undone(const char *state_dir, const char *name)
+{
+    return ends_with(state_dir, name, QS_SPAN("\n{\"undone\":true}\n"));
+}
+
+static bool waits(const char *state_dir, const char *name)
+{
+    return ends_with(state_dir, name, QS_SPAN("\n{\"waits\":true}\n{\"undone\":true}\n"));
+}
+
+bool qs_run_at_end(const char *state_dir, const char *name)
+{
+    return ends_with(state_dir, name, QS_SPAN("\n{\"end\":true}\n")) || is_undone(state_dir, name);
 }
 
 static int is_run_entry(const struct dirent *entry)
@@ -261,7 +274,159 @@ enum qs_status qs_came_back(TALLOC_CTX *parent, const char *state_dir, struct qs
     return status;
 }
 
+/* --- runs that came later --------------------------------------------------------------------------------------------- */
+
+/* What the runs after one have done: from the digests of a message to the index of the newest of those that have acted on it and are
+ * not undone; and of those that had it in their archive, and are undone, so that it is back as a new file. */
+struct later {
+    char **names;
+    struct qs_table *acted, *brought;
+};
+
+static uint64_t inode_key(uint64_t inode, int64_t arrival)
+{
+    return qs_mix64(inode ^ qs_mix64((uint64_t)arrival));
+}
+
+/* A message keeps its inode in Postfix, where its queue ID may change, and its queue ID in sendmail, where its inode does. */
+static bool add_keys(struct qs_table *table, const struct qs_plan_item *item, uint32_t value)
+{
+    uint32_t *by_id = qs_table_at(table, qs_came_back_key(item->id, item->arrival, 0), value);
+    if (by_id)
+        *by_id = value;
+    uint32_t *by_inode = by_id ? qs_table_at(table, inode_key(item->inode, item->arrival), value) : NULL;
+    if (by_inode)
+        *by_inode = value;
+    return by_inode;
+}
+
+/* The largest value that the table has for the message, under any name that a run has given it; UINT32_MAX: none. */
+static uint32_t find_keys(const struct qs_table *table, const struct qs_plan_item *item, const struct qs_record *r)
+{
+    uint32_t found = qs_table_get(table, qs_came_back_key(item->id, item->arrival, 0), UINT32_MAX);
+    for (size_t i = 0; i < r->count; i++) {
+        const struct qs_move *m = &r->moves[i];
+        uint32_t value = m->kind == QS_STEP_MOVE && m->inode && !m->log
+            ? qs_table_get(table, inode_key(m->inode, item->arrival), UINT32_MAX) : UINT32_MAX;
+        if (value != UINT32_MAX && (found == UINT32_MAX || value > found))
+            found = value;
+    }
+    return found;
+}
+
+/* Has the run moved it, for all that the journal knows? */
+static bool acted_on(const struct qs_record *r)
+{
+    return r->moves && (!r->has_outcome || r->outcome == QS_DONE || r->outcome == QS_FAILED);
+}
+
+/* A run that restores has brought what was not there: qs_came_back() knows of that. */
+static bool on_same_mail(const struct qs_plan *plan, const struct qs_plan *other)
+{
+    return strcmp(plan->mta, other->mta) == 0 && strcmp(plan->queue_dir, other->queue_dir) == 0 &&
+           other->action != QS_ACT_RESTORE && other->action != QS_ACT_REPAIR;
+}
+
+static enum qs_status learn_later(struct later *l, uint32_t index, const char *state_dir, const struct qs_plan *than,
+                                  struct qs_error *err)
+{
+    struct qs_plan *plan = NULL;
+    struct qs_past *past = NULL;
+    TALLOC_CTX *scratch = talloc_new(NULL);
+    char *dir = NULL;
+    enum qs_status status = load_plan(scratch, state_dir, l->names[index], false, &dir, &plan, err);
+    if (status == QS_OK && on_same_mail(than, plan))
+        status = load(scratch, state_dir, l->names[index], &plan, &past, err);
+    for (uint32_t n = 0; status == QS_OK && past && n < past->count; n++) {
+        const struct qs_record *r = &past->of[n];
+        struct qs_table *table = !acted_on(r) ? NULL : !r->settled ? l->acted : r->reversed && past->unlinked ? l->brought : NULL;
+        if (table && !add_keys(table, &plan->items[n], index))
+            status = qs_fail(err, QS_NOMEM, "out of memory");
+    }
+    talloc_free(scratch);
+    return status == QS_NOMEM ? status : QS_OK;     /* a damaged run says nothing */
+}
+
+static enum qs_status learn_all_later(TALLOC_CTX *parent, const char *state_dir, const char *name, const struct qs_plan *plan,
+                                      struct later *l, struct qs_error *err)
+{
+    size_t count = 0;
+    *l = (struct later){.acted = qs_table_new(parent, 64), .brought = qs_table_new(parent, 64)};
+    if (!l->acted || !l->brought)
+        return qs_fail(err, QS_NOMEM, "out of memory");
+    enum qs_status status = qs_run_names(parent, state_dir, &l->names, &count, err);
+    for (uint32_t i = 0; status == QS_OK && i < count; i++) {
+        bool past_it = is_undone(state_dir, l->names[i]) && !waits(state_dir, l->names[i]) &&
+                       !names_action(l->names[i], QS_ACT_PURGE);
+        if (strcmp(l->names[i], name) > 0 && !past_it)
+            status = learn_later(l, i, state_dir, plan, err);
+    }
+    return status;
+}
+
+/* Of the messages that a run has left to wait: can one that `by` has put back be put back by it now? */
+static enum qs_status can_go_on(TALLOC_CTX *scratch, const char *state_dir, const char *name, const struct qs_plan *of_by,
+                                const struct qs_table *by, bool *can, struct qs_error *err)
+{
+    struct qs_plan *plan = NULL;
+    struct qs_past *past = NULL;
+    struct later later;
+    enum qs_status status = load(scratch, state_dir, name, &plan, &past, err);
+    if (status != QS_OK || !on_same_mail(of_by, plan))
+        return status == QS_NOMEM ? status : QS_OK;
+    status = learn_all_later(scratch, state_dir, name, plan, &later, err);
+    for (uint32_t n = 0; status == QS_OK && n < past->count && !*can; n++) {
+        const struct qs_record *r = &past->of[n];
+        const struct qs_plan_item *item = &plan->items[n];
+        *can = acted_on(r) && !r->settled && find_keys(by, item, r) != UINT32_MAX &&
+               find_keys(later.acted, item, r) == UINT32_MAX;
+    }
+    return status;
+}
+
+enum qs_status qs_undo_next(TALLOC_CTX *parent, const char *state_dir, const char *name, const char **next, struct qs_error *err)
+{
+    char **names = NULL;
+    size_t count = 0;
+    struct qs_plan *plan = NULL;
+    struct qs_past *past = NULL;
+    TALLOC_CTX *scratch = talloc_new(NULL);
+    struct qs_table *by = NULL;
+    enum qs_status status = qs_run_names(scratch, state_dir, &names, &count, err);
+    *next = NULL;
+    for (size_t i = is_undone(state_dir, name) ? count : 0; status == QS_OK && i-- > 0 && !*next;) {
+        bool can = false;
+        if (strcmp(names[i], name) >= 0 || !waits(state_dir, names[i]))
+            continue;
+        if (!plan) {
+            by = qs_table_new(scratch, 64);
+            status = by ? load(scratch, state_dir, name, &plan, &past, err) : qs_fail(err, QS_NOMEM, "out of memory");
+            for (uint32_t n = 0; status == QS_OK && n < past->count; n++)
+                if (past->of[n].settled && !add_keys(by, &plan->items[n], 1))
+                    status = qs_fail(err, QS_NOMEM, "out of memory");
+        }
+        if (status == QS_OK)
+            status = can_go_on(scratch, state_dir, names[i], plan, by, &can, err);
+        if (status == QS_OK && can && !(*next = talloc_strdup(parent, names[i])))
+            status = qs_fail(err, QS_NOMEM, "out of memory");
+    }
+    talloc_free(scratch);
+    return status;
+}
+
 /* --- reversing -------------------------------------------------------------------------------------------------------- */
+
+/* A message that a later run has acted on stays as that has put it. */
+static enum qs_status leave_to_wait(struct run *run, uint32_t n, const char *later, struct qs_error *err)
+{
+    struct qs_run_result *r = run->result;
+    struct qs_error why;
+    (void)qs_fail(&why, QS_USAGE, "run %s has acted on it since", later);
+    r->waiting++;
+    if (!r->waits_for || strcmp(later, r->waits_for) > 0)
+        r->waits_for = talloc_strdup(r, later);
+    return r->waits_for ? qs_run_note(run, n, QS_LEFT_REFUSED, why.text, err) : qs_fail(err, QS_NOMEM, "out of memory");
+}
 
 /* Which messages of a purge are no longer in quarantine, and so come from the archive. */
 struct missing {
@@ -303,7 +468,7 @@ static enum qs_status reverse_one(struct run *run, uint32_t n, bool *changed, st
 }
 
 /* The newest message first: where a message was moved twice, the ends fit. */
-static enum qs_status reverse_all(struct run *run, struct missing *missing, struct qs_error *err)
+static enum qs_status reverse_all(struct run *run, const struct later *later, struct missing *missing, struct qs_error *err)
 {
     enum qs_status status = QS_OK;
     for (uint32_t n = run->past->count; status == QS_OK && n-- > 0;) {
@@ -313,6 +478,11 @@ static enum qs_status reverse_all(struct run *run, struct missing *missing, stru
             continue;
         if (run->result->stopped) {
             status = qs_run_note(run, n, QS_NOT_REACHED, "", err);
+            continue;
+        }
+        uint32_t acted = find_keys(later->acted, &run->plan->items[n], r);
+        if (acted != UINT32_MAX) {
+            status = leave_to_wait(run, n, later->names[acted], err);
             continue;
         }
         if (is_unlinked(run, r)) {
@@ -327,6 +497,10 @@ static enum qs_status reverse_all(struct run *run, struct missing *missing, stru
         }
         bool changed = false;
         enum qs_status reversed = reverse_one(run, n, &changed, &why);
+        uint32_t brought = reversed == QS_GONE ? find_keys(later->brought, &run->plan->items[n], r) : UINT32_MAX;
+        if (brought != UINT32_MAX)
+            (void)qs_fail(&why, QS_GONE, "it came back from the archive of run %s as a new file, to where that had found it%s",
+                          later->names[brought], run->plan->action == QS_ACT_HOLD ? ": it is on hold, `release` lets it go" : "");
         if (reversed == QS_OK && !changed) {        /* it was killed before it moved it, or an undo after it had put it back */
             run->result->in_place++;
             status = qs_journal_outcome(run->journal, n, true, QS_DONE, "", err);
@@ -409,21 +583,26 @@ static enum qs_status undo(struct run *run, struct qs_error *err)
         talloc_array(run, uint32_t, run->plan->count + 1), talloc_array(run, const char *, run->plan->count + 1), 0};
     if (!missing.n || !missing.ids)
         return qs_fail(err, QS_NOMEM, "out of memory");
+    struct later later;
+    enum qs_status status = learn_all_later(run, run->how->state_dir, r->run, run->plan, &later, err);
     run->undoing = true;
-    enum qs_status status = run->past->undoing ? QS_OK : qs_journal_mark(run->journal, "undoing", err);
+    if (status == QS_OK && (!run->past->undoing || run->past->undone))
+        status = qs_journal_mark(run->journal, "undoing", err);
     if (status == QS_OK)
-        status = reverse_all(run, &missing, err);
+        status = reverse_all(run, &later, &missing, err);
     if (status == QS_OK)
         status = without_restored(run, &missing, err);
     if (status == QS_OK)
         status = from_archive(run, &missing, err);
-    bool settled = !r->stopped && r->left_count == r->count[QS_LEFT_GONE];
+    bool settled = !r->stopped && r->left_count == r->count[QS_LEFT_GONE] + r->waiting;
     enum qs_status told = qs_journal_sync(run->journal, status == QS_OK ? err : NULL);
     status = status == QS_OK ? told : status;
     if (status == QS_OK && settled)         /* the journal knows what has come back, and what was taken back: @/staged may go */
         status = forget_leftovers(run, err);
     if (status == QS_OK && settled)
         status = qs_fs_prune_run(run->fs, err);
+    if (status == QS_OK && settled && r->waiting)
+        status = qs_journal_mark(run->journal, "waits", err);
     if (status == QS_OK && settled)
         status = qs_journal_mark(run->journal, "undone", err);
     qs_run_wake(run);
@@ -441,7 +620,7 @@ enum qs_status qs_undo(TALLOC_CTX *parent, const char *name, const struct qs_ins
     if (status == QS_OK)
         status = qs_run_reopen(scratch, name, plan, instance, queue, how, &run, err);
     if (run) {
-        if (status == QS_OK && run->past->undone)
+        if (status == QS_OK && run->past->undone && !run->past->waits)
             status = qs_fail(err, QS_USAGE, "%s: this run is undone already", name);
         if (status == QS_OK && plan->resubmit)
             status = qs_fail(err, QS_USAGE, "%s handed its messages to the mail server: there is no way back", name);

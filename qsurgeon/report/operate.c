@@ -193,6 +193,9 @@ enum qs_status qs_report_result_text(FILE *out, const struct qs_run_result *r, c
         qs_print_safe(out, qs_span_of(r->archive), style);
         fputs("\n", out);
     }
+    if (r->waiting)
+        fprintf(out, "Left as a later run has put them: %s. Undo that, and they go back as well:\n  %s undo %s\n",
+                qs_plural(a, r->waiting, "message", "messages"), style->program, r->waits_for);
     if (r->in_place)
         fprintf(out, "Already in their places: %s\n", qs_plural(a, r->in_place, "message", "messages"));
     if (r->in_quarantine)
@@ -234,6 +237,7 @@ enum qs_status qs_report_result_json(FILE *out, const struct qs_run_result *r, c
     qs_json_count(&o, "archived", r->archived);
     qs_json_count(&o, "in_quarantine", r->in_quarantine);
     qs_json_count(&o, "in_place", r->in_place);
+    qs_json_text_or_null(&o, "waits_for", qs_span_of(r->waits_for));
     for (uint32_t i = 0; i < r->left_count; i++) {
         struct qs_json item = qs_json_new();
         qs_json_text(&item, "queue_id", qs_span_of(r->left[i].id));
@@ -249,7 +253,7 @@ enum qs_status qs_report_result_json(FILE *out, const struct qs_run_result *r, c
 
 static const char *state_of(const struct qs_run *run)
 {
-    return run->undone ? "undone" : !run->finished ? "unfinished" : run->archived ? "archived" : "finished";
+    return run->waits ? "undone in part" : run->undone ? "undone" : !run->finished ? "unfinished" : run->archived ? "archived" : "finished";
 }
 
 struct log_rows {

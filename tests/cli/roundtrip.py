@@ -35,7 +35,17 @@ OPERATIONS = {
 # the directory, and where an orphan is put
 QUEUES = {"postfix/short": ("spool", "defer/A/A1B2CDEADBEEF"), "postfix/long": ("spool", "trace/0123456789AB"),
           "sendmail/single": ("mqueue", "df6AM000000001"), "sendmail/split": ("mqueue", "q1/xf/xf6AM000000002")}
-NOT_HERE = {("sendmail", "requeue"), ("postfix", "release --due")}
+NOT_HERE = {("sendmail", "requeue"), ("postfix", "release --due"), ("sendmail", "defer, hold")}
+# operations one after the other on the same messages, undone in the wrong order: the first one first
+CHAINS = {
+    "hold, release": [["hold", *ALL], ["release", *ALL]],
+    "hold, release, hold": [["hold", *ALL], ["release", *ALL], ["hold", *ALL]],
+    "defer, hold": [["defer", "--for", "6h", *ALL], ["hold", *ALL]],
+    "hold, expedite": [["hold", *ALL], ["expedite", *ALL]],
+    "hold, drop-recipients, purge --keep": [["hold", *ALL], ["drop-recipients", "--recipient", "^later1@", *ALL[1:]],
+                                            ["purge", "--keep", *ALL]],
+    "expedite, hold of some": [["expedite", *ALL], ["hold", "--subject", "plain|8bit", *ALL[1:]]],
+}
 
 
 def check(name, good, why=""):
@@ -131,7 +141,35 @@ def round_trip(which, name):
           sorted(directories ^ there))
 
 
+def chain(which, name):
+    q = Queue(which)
+    before, runs = q.listing(True), []
+    for n, words in enumerate(CHAINS[name], 1):
+        done = q.run(*words)
+        runs += sorted(q.runs() - set(runs))
+        check(f"{which}: {name}: {words[0]}", done.returncode in (0, 2) and len(runs) == n, done.stderr + done.stdout)
+    for run in runs[:-1]:
+        undone = q.run("undo", run)
+        check(f"{which}: {name}: undo of {run} names the one to be undone first", undone.returncode == 2 and
+              f"undo {runs[-1]}\n" in undone.stdout, f"status {undone.returncode}: {undone.stderr} {undone.stdout}")
+        again = q.run("undo", run)
+        check(f"{which}: {name}: again it says the same", again.returncode == 2 and f"undo {runs[-1]}\n" in again.stdout,
+              f"status {again.returncode}: {again.stderr} {again.stdout}")
+    check(f"{which}: {name}: the log says so", q.run("log").stdout.count("undone in part") == len(runs) - 1, q.run("log").stdout)
+    undone = q.run("undo")
+    check(f"{which}: {name}: undo of the last undoes all", undone.returncode == 0 and
+          undone.stdout.count("Put back as well") == len(runs) - 1, f"status {undone.returncode}: {undone.stderr} {undone.stdout}")
+    check(f"{which}: {name}: nothing is left to undo", q.run("undo").returncode == 64 and
+          all(q.run("undo", run).returncode == 64 for run in runs), q.run("log").stdout)
+    now = q.listing(True)
+    check(f"{which}: {name}, undone in the wrong order, leave what was", now == before,
+          f"gone {sorted((before - now), key=str)[:4]}, new {sorted((now - before), key=str)[:4]}")
+
+
 for which in QUEUES:
+    for name in CHAINS:
+        if (which.split("/", maxsplit=1)[0], name) not in NOT_HERE:
+            chain(which, name)
     for name in OPERATIONS:
         if (which.split("/", maxsplit=1)[0], name) not in NOT_HERE:
             round_trip(which, name)

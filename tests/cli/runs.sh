@@ -77,6 +77,24 @@ expect 0 "undo of that" --queue "$queue" --state "$state" undo
 expect 0 "a plan without an archive" --queue "$queue" --state "$state" hold --verdict storm --plan "$work/c.plan"
 expect 64 "has no place for one" --state "$state" commit "$work/c.plan" --output "$work/kept/three.tar.zst"
 
+# what came back from an archive is another file than the one that was put on hold
+expect 0 "a hold before a purge" --queue "$queue" --state "$state" hold --verdict storm --commit
+expect 0 "the purge" --queue "$queue" --state "$state" purge --queue hold --verdict storm --commit
+expect 0 "its undo" --queue "$queue" --state "$state" undo
+expect 2 "undo of the hold" --queue "$queue" --state "$state" undo
+has "says where they are" "$out" "as a new file, to where that had found it: it is on hold, \`release\` lets it go"
+expect 0 "so be it" --queue "$queue" --state "$state" release --queue hold --verdict storm --commit
+
+# a run that is undone in part is found when what it waited for is not there any more
+expect 0 "a hold before a release" --queue "$queue" --state "$state" hold --verdict storm --commit
+run_of() { (cd "$state" && echo 2*-"$1"-*) | tr ' ' '\n' | tail -n 1; }
+expect 0 "the release" --queue "$queue" --state "$state" release --queue hold --verdict storm --commit
+expect 2 "undo of the hold waits" --queue "$queue" --state "$state" undo "$(run_of hold)"
+has "and says for what" "$out" "undo $(run_of release)"
+expect 0 "the release is forgotten" --queue "$queue" --state "$state" forget "$(run_of release)" --commit
+expect 0 "undo goes on" --queue "$queue" --state "$state" undo
+has "with the hold" "$out" "Run $(run_of hold)"
+
 # a run that was killed in the midst of its first messages: its journal has their moves, and no outcome
 expect 0 "a hold" --queue "$queue" --state "$state" hold --verdict storm --commit
 killed=$(printf '%s\n' "$out" | sed -n 's/.* Run \(.*\)$/\1/p')
