@@ -457,7 +457,7 @@ enum qs_status pf_site(const struct qs_instance *instance, struct qs_site *site,
     const char *argv[] = {postconf, "-c", instance->config, "-x", "myhostname", "mydestination",
                           "virtual_alias_domains", "virtual_mailbox_domains", "relay_domains", "mynetworks",
                           "relay_recipient_maps", "local_recipient_maps", "smtpd_reject_unlisted_recipient",
-                          "smtpd_recipient_restrictions", NULL};
+                          "smtpd_recipient_restrictions", "maximal_queue_lifetime", NULL};
     enum qs_status status = postconf != NULL ? run(scratch, argv, &printed, err) : QS_CONFIG;
     if (status != QS_OK) {
         status = status == QS_NOMEM ? status : QS_OK;
@@ -470,6 +470,7 @@ enum qs_status pf_site(const struct qs_instance *instance, struct qs_site *site,
             status = qs_fail(err, QS_NOMEM, "out of memory");
     }
     learn_recipients(printed, site);
+    qs_site_learn_lifetime(site, parameter(printed, "maximal_queue_lifetime"));
     for (size_t i = 0; i < sizeof lists / sizeof *lists && status == QS_OK; i++) {
         struct name_list to = lists[i].to;
         struct qs_span value = parameter(printed, lists[i].parameter);

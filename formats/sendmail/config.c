@@ -601,6 +601,8 @@ static void learn_line(struct learning *learning, struct qs_span line, const cha
     adder *add;
     if (line.len < 3)
         return;
+    if (option(line, "Timeout.queuereturn", '\0', &word) || option(line, "Timeout.queuereturn.normal", '\0', &word))
+        qs_site_learn_lifetime(learning->site, word);
     if (qs_span_starts(line, "Dj") && memchr(line.ptr, '$', line.len) == NULL) {
         *hostname = talloc_strndup(learning->scratch, line.ptr + 2, line.len - 2);
     } else if (qs_span_starts(line, "Kaccess ")) {

@@ -44,6 +44,8 @@ struct qs_plan {
     enum qs_plan_after after;   /* PURGE */
     const char *output;         /* PURGE with an archive: its absolute path; NULL: in the run's directory */
     int64_t until;              /* DEFER, and HOLD with a due time; else 0 */
+    int64_t lifetime;           /* of `until`: how long the MTA keeps mail; not on disk */
+    uint32_t last_try;          /* then older than that: tried once, and returned if that fails; not on disk */
     uint32_t pace;              /* RELEASE: messages a minute, kept by how->rest of apply.h; 0: all at once */
     char **drop;                /* DROP: addresses, as in the queue files */
     size_t drop_count;

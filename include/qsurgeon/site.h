@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <talloc.h>
 
 #include "qsurgeon/network.h"
@@ -25,6 +26,7 @@ struct qs_site {
     size_t network_count;
     bool takes_any_relayed;     /* the MTA takes recipients of relay domains, or of local ones, whether they exist or not; */
     bool takes_any_local;       /* false also where that cannot be read */
+    int64_t lifetime;           /* seconds for which the MTA keeps mail before it gives up (maximal_queue_lifetime, queuereturn); 0: unknown */
     bool asks_recipients;       /* the MTA asks the next host whether a recipient exists before it takes mail */
     /* from the site file alone */
     char **trusted_relays;      /* CIDR: the filters and primaries that mail for us must come through */
@@ -42,6 +44,10 @@ struct qs_site {
 
 /* An empty site under `parent`; NULL when memory is out. */
 struct qs_site *qs_site_new(TALLOC_CTX *parent);
+
+/* Takes what a setting of the MTA says as the lifetime; a number without a unit is days. What is no time, or less than is known of
+ * another queue, is passed over. */
+void qs_site_learn_lifetime(struct qs_site *site, struct qs_span text);
 
 /* The border between this site and the world: its networks and trusted relays, read once and asked often. */
 struct qs_border;

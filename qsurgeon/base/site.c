@@ -9,6 +9,18 @@ struct qs_site *qs_site_new(TALLOC_CTX *parent)
     return talloc_zero(parent, struct qs_site);
 }
 
+void qs_site_learn_lifetime(struct qs_site *site, struct qs_span text)
+{
+    uint64_t days = 0;
+    int64_t seconds = 0;
+    if (qs_parse_u64(text, &days) && days < 100000)
+        seconds = (int64_t)days * 86400;
+    else if (!qs_parse_duration(text, &seconds))
+        return;
+    if (seconds > site->lifetime)
+        site->lifetime = seconds;
+}
+
 struct ranges {
     struct qs_network *network;
     size_t count;

@@ -317,6 +317,7 @@ bool qs_operating_stopped(void)
 static void tell_of_server(struct qs_call *call, const struct qs_plan *plan)
 {
     uint32_t active = 0;
+    qs_report_last_tries(call->out, plan);
     for (uint32_t i = 0; i < plan->count; i++)
         active += strcmp(plan->items[i].queue_name, "active") == 0;
     if (active && strcmp(plan->mta, "postfix") == 0 && (plan->action == QS_ACT_HOLD || plan->action == QS_ACT_PURGE))
@@ -386,10 +387,32 @@ static bool can(const struct qs_session *session, enum qs_action action)
     return scan->queue_count == 1 && scan->queues[0].instance && (scan->queues[0].instance->format->actions & 1u << action);
 }
 
+/* Postfix and sendmail keep mail for so long unless they are told another time. */
+enum { KEPT = 5 * 86400 };
+
+static int64_t lifetime(const struct qs_session *session)
+{
+    return session->site && session->site->lifetime > 0 ? session->site->lifetime : KEPT;
+}
+
+/* A server that gives up sooner still tries once when the time has come, which may be what is wanted; behind both there is no sense. */
+static int64_t deferral_most(const struct qs_session *session)
+{
+    return lifetime(session) > KEPT ? lifetime(session) : KEPT;
+}
+
+static void count_last_tries(struct qs_plan *plan, int64_t kept)
+{
+    plan->lifetime = kept;
+    for (uint32_t i = 0; i < plan->count; i++)
+        plan->last_try += plan->items[i].arrival < plan->until - kept;
+}
+
 static enum qs_status make_wish(struct qs_call *call, const struct qs_session *session, enum qs_action action,
                                 struct qs_plan_wish *wish, struct qs_error *err)
 {
     const struct qs_options *o = call->options;
+    char age[8], most[8];
     *wish = (struct qs_plan_wish){
         .action = action, .note = o->reason ? o->reason : "held by qsurgeon", .host = qs_operating_host(call->memory),
         .words = o->all && qs_selection_all(o->selection) ? "everything" : qs_selection_words(call->memory, o->selection),
@@ -403,6 +426,9 @@ static enum qs_status make_wish(struct qs_call *call, const struct qs_session *s
     if (action == QS_ACT_DEFER) {
         if (o->defer_for <= 0)
             return qs_fail(err, QS_USAGE, "defer needs --for TIME");
+        if (o->defer_for > deferral_most(session))
+            return qs_fail(err, QS_USAGE, "--for %s is longer than mail is kept, %s: each message would be returned when it fails next; "
+                           "`hold` parks it for any time", qs_text_age(age, o->defer_for), qs_text_age(most, deferral_most(session)));
         wish->until = session->view.now + o->defer_for;
         if (!can(session, QS_ACT_DEFER) && can(session, QS_ACT_HOLD)) {     /* no delay of its own: a hold with a due time */
             wish->action = QS_ACT_HOLD;
@@ -464,5 +490,9 @@ enum qs_status qs_operating_plan(struct qs_call *call, const struct qs_session *
     enum qs_status status = make_wish(call, session, action, &wish, err);
     if (status == QS_OK && action == QS_ACT_DROP)
         status = find_recipients(call, session, selected, &wish, err);
-    return status == QS_OK ? qs_plan_make(call->memory, &session->view, selected, &wish, guard, out, err) : status;
+    if (status == QS_OK)
+        status = qs_plan_make(call->memory, &session->view, selected, &wish, guard, out, err);
+    if (status == QS_OK && action == QS_ACT_DEFER)
+        count_last_tries(*out, lifetime(session));
+    return status;
 }

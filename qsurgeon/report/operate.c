@@ -77,6 +77,14 @@ static void print_clusters(FILE *out, const struct qs_view *view, const struct c
     }
 }
 
+void qs_report_last_tries(FILE *out, const struct qs_plan *plan)
+{
+    char number[32], kept[8];
+    if (plan->last_try)
+        fprintf(out, "%s of them will be older than mail is kept, %s: tried once then, and returned if that fails\n",
+                qs_number(number, plan->last_try), qs_text_age(kept, plan->lifetime));
+}
+
 enum qs_status qs_report_plan_text(FILE *out, const struct qs_view *view, const struct qs_plan *plan,
                                    const struct qs_style *style, const char *commit, struct qs_error *err)
 {
@@ -100,6 +108,7 @@ enum qs_status qs_report_plan_text(FILE *out, const struct qs_view *view, const 
                 qs_text_age(c, (int64_t)(plan->count / plan->pace) * 60 + (int64_t)(plan->count % plan->pace) * 60 / plan->pace));
     if (plan->until)
         fprintf(out, "Until: %s\n", qs_time(when, plan->until));
+    qs_report_last_tries(out, plan);
     for (size_t i = 0; i < plan->drop_count && i < LEFT_SHOWN; i++) {
         fputs(i ? "           " : "Recipients: ", out);
         qs_print_safe(out, qs_span_of(plan->drop[i]), style);
@@ -158,6 +167,8 @@ enum qs_status qs_report_plan_json(FILE *out, const struct qs_view *view, const 
         qs_json_text(&o, "archive", qs_span_of(plan->archive));
         qs_json_count(&o, "left_there", plan->left_there);
     }
+    if (plan->until)
+        qs_json_count(&o, "last_try", plan->last_try);
     if (plan->output)
         qs_json_text(&o, "archive", qs_span_of(plan->output));
     talloc_free(scratch);

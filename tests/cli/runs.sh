@@ -117,6 +117,19 @@ same "all is as it was" "$(where "$queue" | sed 's/.* //' | sort)" "$(echo "$bef
 expect 0 "log of that" --state "$state" log --json
 has "nothing is in doubt any more" "$(printf '%s\n' "$out" | grep "$killed")" "\"done\":0,\"in_doubt\":0"
 
+# mail is deferred for no longer than it is kept, and what will be too old then is told of
+for time in 1000000d 121h 8w; do
+    expect 64 "defer --for $time" --queue "$queue" --state "$state" defer --verdict storm --for "$time" --commit
+    has "says why: $time" "$err" "is longer than mail is kept, 5d: each message would be returned when it fails next"
+done
+expect 0 "defer for as long as it is kept" --queue "$queue" --state "$state" defer --verdict storm --for 5d
+has "all of it is too old then" "$out" "$moves of them will be older than mail is kept, 5d: tried once then, and returned if that fails"
+expect 0 "the same in JSON" --queue "$queue" --state "$state" defer --verdict storm --for 5d --json
+has "has the number" "$out" "\"last_try\":$moves"
+expect 0 "and performed" --queue "$queue" --state "$state" defer --verdict storm --for 5d --commit
+has "it is told again" "$out" "$moves of them will be older than mail is kept"
+expect 0 "undo of it" --queue "$queue" --state "$state" undo
+
 # what cannot be
 for command in undo resume log archives "verify x" "commit x" doctor; do
     # shellcheck disable=SC2086

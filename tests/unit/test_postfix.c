@@ -1603,6 +1603,7 @@ static void configuration(void **state)
         "virtual_alias_domains = $virtual_alias_maps\nvirtual_alias_maps = texthash:%s/texthash\n"
         "virtual_mailbox_domains = inline:{mail.example=x, other.example=y}\n"
         "relay_domains = .relay.example, !bad.example\n"
+        "maximal_queue_lifetime = 3\n"
         "mynetworks = 127.0.0.0/8 [::1]/128 cidr:%s/networks !10.0.0.0/8 hash:/none\n",
         spool, etc, etc, etc, etc);
     put("etc/main.cf", qs_span_of(text), 0644);
@@ -1622,6 +1623,7 @@ static void configuration(void **state)
     struct qs_site *site = qs_site_new(root);
     assert_int_equal(pf_site(list[0], site, &err), QS_OK);
     assert_string_equal(site->hostname, "mx.test.example");
+    assert_int_equal(site->lifetime, 3 * 86400);
     static const char *const local[] = {"mx.test.example", "localhost",     "file.example",
                                         "second.example",  "third.example", "virtual.example",
                                         "mail.example",    "other.example"};

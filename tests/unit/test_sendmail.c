@@ -1349,7 +1349,8 @@ static void site(void **state)
         "O QueueDirectory=%s/mq\nDjMX.Example\nCwlocalhost Example.org. $w [192.0.2.1]\nC{w}second.example\n"
         "Fw-o %s/etc/mail/local-host-names %%[^\\#]\nF{VirtHost}%s/etc/mail/virt\nFw|/bin/program\nFw@ldap\n"
         "CRrelay.example\nFR-o /elsewhere/mail/relay-domains\nFR\nCPx\nFw-o /etc/mail/missing\n"
-        "Kaccess hash -T<TMPF> -o %s/etc/mail/access\n");
+        "Kaccess hash -T<TMPF> -o %s/etc/mail/access\nO Timeout.queuereturn=36h\nO Timeout.queuereturn.normal=2d\n"
+        "O Timeout.queuereturn.urgent=9d\nO Timeout.queuewarn=8d\n");
     put("etc/mail/local-host-names", "# names\nthird.example # and a comment\n\n  fourth.example\n");
     put("etc/mail/virt", "virtual.example");
     put("etc/mail/relay-domains", "other.example\n");
@@ -1366,6 +1367,7 @@ static void site(void **state)
     struct qs_site *found = talloc_zero(reader, struct qs_site);
     assert_int_equal(sm_site(&instance, found, &err), QS_OK);
     assert_string_equal(found->hostname, "MX.Example");
+    assert_int_equal(found->lifetime, 2 * 86400);
     same_list(found->local_domains, found->local_count,
               "localhost example.org second.example third.example fourth.example virtual.example mx.example");
     same_list(found->relay_domains, found->relay_count, "relay.example other.example client.example");
@@ -1378,6 +1380,7 @@ static void site(void **state)
     found = talloc_zero(reader, struct qs_site);
     assert_int_equal(sm_site(&instance, found, &err), QS_OK);
     assert_null(found->hostname);
+    assert_int_equal(found->lifetime, 0);
     same_list(found->local_domains, found->local_count, "beside.example");
     instance.config = NULL;
     assert_int_equal(sm_site(&instance, found, &err), QS_OK);
