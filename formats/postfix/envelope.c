@@ -853,7 +853,9 @@ enum qs_status pf_look(const struct qs_queue *queue, const struct qs_entry *e, s
         status = outside(pf_entry_dir(e), st, &env, err);
     if (status != QS_OK)
         return status;
+    env.flags |= QS_ENV_UNREAD;
     env.size = (uint64_t)st->st_size;
+    env.arrival = *born / 1000000000;
     *out = env;
     return QS_OK;
 }

@@ -70,6 +70,7 @@ enum {                          /* qs_envelope.flags */
     QS_ENV_BOUNCE_PENDING = 1 << 6, /* a bounce log waits to be reported */
     QS_ENV_NO_BODY = 1 << 7,        /* sendmail: the df is missing */
     QS_ENV_RESPONSE = 1 << 8,       /* the MTA's own bounce */
+    QS_ENV_UNREAD = 1 << 9,         /* look() has filled it: size and arrival are those of the file */
 };
 
 /* Everything that the envelope says. Spans point into the reader and live until its next use. Empty span: not there. */
@@ -160,10 +161,10 @@ struct qs_format {
     enum qs_status (*read)(const struct qs_queue *queue, struct qs_entry *e, struct qs_reader *reader,
                            struct qs_envelope *out, struct qs_error *err);
 
-    /* What the attributes of the message's file say without its being opened: of *out queue_name, next_try and flags as read()
-     * gives them, and as size that of the file; *st and *born as of qs_file_look(). For plans that name messages by ID. NULL: this
-     * MTA gives a message another file whenever it rewrites it, so that one must be read to be known again. QS_GONE: not where
-     * e->dir says. QS_SKIP, QS_NOPERM, QS_IO as of read(). */
+    /* What the attributes of the message's file say without its being opened: queue_name, next_try and flags as read() gives them,
+     * with QS_ENV_UNREAD; size is that of the file, arrival when it was made. *st and *born as of qs_file_look(). For plans that
+     * name messages by ID. NULL: this MTA gives a message another file whenever it rewrites it, so that one must be read to be known
+     * again. QS_GONE: not where e->dir says. QS_SKIP, QS_NOPERM, QS_IO as of read(). */
     enum qs_status (*look)(const struct qs_queue *queue, const struct qs_entry *e, struct qs_envelope *out, struct stat *st,
                            int64_t *born, struct qs_error *err);
 

@@ -25,9 +25,8 @@ struct qs_plan_item {
     const char *reason;         /* verdict, cause and cluster, for people */
     uint64_t inode, size, digest;       /* identity: as in struct qs_message */
     int64_t arrival;
-    int64_t changed;            /* ctime of the file when it was read, in nanoseconds; 0: not known */
-    int64_t born;               /* birth of the file in nanoseconds, which is its identity together with the inode: it was not read,
-                                   digest and arrival are unknown, size is that of the file; 0: it was read */
+    int64_t born;               /* identity, with the inode, of a message that keeps its file: as in struct qs_message */
+    bool unread;                /* it has no digest, its size is that of the file, its arrival when that was made */
     uint32_t dir, kind;         /* as in struct qs_entry; not on disk */
     bool placed;                /* dir and kind are known */
 };

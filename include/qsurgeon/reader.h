@@ -26,8 +26,9 @@ struct qs_file *qs_file_new(TALLOC_CTX *parent);
 enum qs_status qs_file_open(struct qs_file *file, int dirfd, const char *name, struct qs_error *err) QS_MUST_CHECK;
 void qs_file_close(struct qs_file *file);
 
-/* As of qs_file_open(). */
+/* As of qs_file_open(), and the file's birth as of qs_file_look(). */
 const struct stat *qs_file_stat(const struct qs_file *file);
+int64_t qs_file_born(const struct qs_file *file);
 /* Bytes that can be read; at most st_size, fewer when the file shrank. */
 uint64_t qs_file_size(const struct qs_file *file);
 

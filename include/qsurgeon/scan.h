@@ -57,8 +57,8 @@ struct qs_message {
     int64_t arrival;                            /* seconds since 1970 */
     int64_t next_try;                           /* as in qs_envelope */
     uint64_t message_id, in_reply_to;           /* hashes of the Message-IDs without blanks; 0: none */
-    int64_t changed;                            /* ctime of its own file when it was read, in nanoseconds; 0: not known */
-    int64_t born;                               /* when that was made, in nanoseconds; 0: not asked, the message was read */
+    int64_t born;                               /* when its own file was made, in nanoseconds; 0: not known, or says nothing as
+                                                   the MTA gives a message another file whenever it rewrites it */
     uint64_t digest;                            /* of the content bytes looked at: XXH3-64; part of a message's identity */
     uint32_t structure, attachment;             /* digests as in qs_mail, folded to 32 bits */
     struct qs_fingerprint print;

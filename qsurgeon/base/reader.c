@@ -20,6 +20,7 @@ struct qs_file {
     int fd;                     /* -1: closed */
     bool dated;                 /* opening sets the access time: another user's files, who may not be spared it */
     struct stat st;
+    int64_t born;
     uint64_t size;
     struct window first;        /* the beginning of the file, for as long as it is open */
     struct window other;        /* a place further on */
@@ -129,7 +130,7 @@ enum qs_status qs_file_open(struct qs_file *file, int dirfd, const char *name, s
         return qs_fail_errno(err, errno, "%s", name);
     }
     file->fd = fd;
-    if (fstat(fd, &file->st) != 0) {
+    if (qs_file_look(fd, "", &file->st, &file->born, NULL) != QS_OK) {
         status = qs_fail_errno(err, errno, "%s", name);
     } else if (!S_ISREG(file->st.st_mode)) {
         status = qs_fail(err, QS_SKIP, "%s: not a regular file", name);
@@ -145,6 +146,11 @@ enum qs_status qs_file_open(struct qs_file *file, int dirfd, const char *name, s
 const struct stat *qs_file_stat(const struct qs_file *file)
 {
     return &file->st;
+}
+
+int64_t qs_file_born(const struct qs_file *file)
+{
+    return file->born;
 }
 
 uint64_t qs_file_size(const struct qs_file *file)

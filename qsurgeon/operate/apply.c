@@ -158,23 +158,6 @@ static enum qs_status compare(const struct run *run, const struct qs_plan_item *
     return QS_OK;
 }
 
-/* The kernel stamps files by a clock that ticks a hundred times a second or more: what was changed this shortly, in nanoseconds,
- * before it was read may have been changed again within the same tick. A plan is as old as the beginning of its scan. */
-#define SETTLED INT64_C(100000000)
-
-/* Is the message's file just as it was when the plan was made? Any write, rename or change of mode since then would have given it
- * another ctime, so that its bytes need not be read again. *st is the file's. */
-static bool untouched(struct run *run, struct qs_fs *fs, const struct qs_plan_item *item, const struct qs_entry *e,
-                      struct stat *st)
-{
-    char path[600];
-    return item->changed > 0 && item->changed < run->plan->made * INT64_C(1000000000) - SETTLED &&
-           run->format->path(run->queue, e, path, sizeof path) && strcmp(path, item->path) == 0 &&
-           qs_fs_stat(fs, path, st, NULL) == QS_OK && S_ISREG(st->st_mode) && st->st_ino == item->inode &&
-           (uint64_t)st->st_dev == run->plan->device &&
-           (int64_t)st->st_ctim.tv_sec * 1000000000 + st->st_ctim.tv_nsec == item->changed;
-}
-
 /* A message of which the plan knows the file: is it that, wherever it is now? *st is the file's. */
 static enum qs_status look_and_compare(const struct run *run, struct qs_fs *fs, const struct qs_plan_item *item,
                                        const struct qs_entry *e, struct stat *st, struct qs_error *err)
@@ -195,14 +178,19 @@ static bool sets_times(enum qs_action action)
     return action == QS_ACT_DEFER || action == QS_ACT_EXPEDITE;
 }
 
-/* Can it be said what is done to the message without reading it, where the plan saw it last? *st is its file's, as far as that
- * is needed. A file that is known is compared when it has been claimed. */
-static bool known(struct run *run, struct qs_fs *fs, const struct qs_plan_item *item, const struct qs_entry *e, struct stat *st)
+/* Is the message told by its file, so that it need not be read? */
+static bool by_file(const struct run *run, const struct qs_plan_item *item)
 {
-    if (!item->born)
-        return untouched(run, fs, item, e, st);
+    return item->born && run->same_device && moves_only(run);
+}
+
+/* The file of a message where the plan saw it last, as far as the action needs it: it is compared when it has been claimed. */
+static bool is_placed(const struct run *run, struct qs_fs *fs, const struct qs_plan_item *item, const struct qs_entry *e,
+                      struct stat *st)
+{
     *st = (struct stat){.st_ino = item->inode};
-    return !sets_times(run->plan->action) || look_and_compare(run, fs, item, e, st, NULL) == QS_OK;
+    return item->placed && by_file(run, item) &&
+           (!sets_times(run->plan->action) || look_and_compare(run, fs, item, e, st, NULL) == QS_OK);
 }
 
 /* What the operation does to a message that is there as planned: its moves, owned by `parent`. */
@@ -222,13 +210,14 @@ static enum qs_status describe_moves(const struct run *run, struct qs_fs *fs, TA
     enum qs_status status = run->format->steps(parent, run->queue, e, run->reader, envelope, &what, &steps, &count, err);
     struct prepared p = {.n = n, .count = count, .rule = run->format->lock_rule(run->queue, e)};
     if (status == QS_OK)
-        status = qs_moves_prepare(parent, fs, steps, count, message, plan->items[n].born, &p.moves, err);
+        status = qs_moves_prepare(parent, fs, steps, count, message, by_file(run, &plan->items[n]) ? plan->items[n].born : 0,
+                                  &p.moves, err);
     if (status == QS_OK)
         *out = p;
     return status;
 }
 
-/* The messages of a batch, described ahead by several threads as far as they are untouched, so that nothing of them is read. */
+/* The messages of a batch, described ahead by several threads as far as they are told by their files. */
 struct ahead {
     struct run *run;
     const uint32_t *numbers;
@@ -249,7 +238,7 @@ static void describe_part(void *data, unsigned thread, uint32_t begin, uint32_t 
         const uint32_t n = a->numbers[i];
         const struct qs_plan_item *item = &a->run->plan->items[n];
         const struct qs_entry e = {item->id, item->dir, item->kind, item->inode};
-        if (!item->placed || !qs_run_needs_work(a->run, n) || !known(a->run, fs, item, &e, &st) ||
+        if (!qs_run_needs_work(a->run, n) || !is_placed(a->run, fs, item, &e, &st) ||
             describe_moves(a->run, fs, a->by[thread].memory, n, &e, &unread, &st, &a->of[i], NULL) != QS_OK ||
             !qs_journal_line(&a->by[thread].lines, n, a->of[i].moves, a->of[i].count))
             a->of[i].moves = NULL;          /* describe() says why */
@@ -325,8 +314,9 @@ static enum qs_status describe(struct run *run, TALLOC_CTX *batch, uint32_t n, s
     struct qs_entry e = {item->id, item->dir, item->kind, item->inode};
     struct qs_envelope envelope = {0};
     struct stat message;
-    enum qs_status status = !item->born ? read_and_compare(run, item, &e, &envelope, &message, err) : find_entry(run, item, &e, err);
-    if (status == QS_OK && item->born)
+    enum qs_status status = by_file(run, item) ? find_entry(run, item, &e, err)
+                                               : read_and_compare(run, item, &e, &envelope, &message, err);
+    if (status == QS_OK && by_file(run, item))
         status = look_and_compare(run, run->fs, item, &e, &message, err);
     return status == QS_OK ? describe_moves(run, run->fs, batch, n, &e, &envelope, &message, out, err) : status;
 }
@@ -915,6 +905,8 @@ enum qs_status qs_run_open(struct run *run, struct qs_error *err)
     if (!run->dir || !run->reader)
         return qs_fail(err, QS_NOMEM, "out of memory");
     run->reader->brief = true;
+    struct stat st;
+    run->same_device = stat(run->format->root(run->queue), &st) == 0 && (uint64_t)st.st_dev == run->plan->device;
     enum qs_status status = qs_fs_open(run, run->format->root(run->queue), &run->fs, err);
     /* read under the lock: nobody else writes it now */
     return status == QS_OK ? qs_journal_read(run, run->dir, run->plan->count, &run->past, err) : status;

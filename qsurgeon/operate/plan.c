@@ -116,7 +116,7 @@ static bool add_item(struct qs_plan *plan, const struct qs_view *view, uint32_t 
     *item = (struct qs_plan_item){
         .id = m->id, .queue_name = qs_sym_str(scan->strings, m->queue_name), .path = qs_arena_strdup(paths, qs_span_of(path)),
         .reason = last->text, .inode = m->inode, .size = m->size, .digest = m->digest, .arrival = m->arrival,
-        .changed = m->changed, .born = m->born, .dir = m->dir, .kind = m->kind, .placed = true,
+        .born = m->born, .unread = m->flags & QS_ENV_UNREAD, .dir = m->dir, .kind = m->kind, .placed = true,
     };
     if (!item->path || !item->reason)
         return false;
@@ -277,16 +277,17 @@ static bool add_time(struct qs_buffer *to, const char *key, int64_t time)
 
 static bool add_item_line(struct qs_buffer *to, const struct qs_plan_item *item)
 {
-    char digest[17] = "";
+    char digest[17];
     bool ok = add_text(to, "{\"id\":\"", item->id) && add_text(to, "\",\"queue\":\"", item->queue_name) &&
               add_text(to, "\",\"path\":\"", item->path) && add_text(to, "\",\"inode\":", "") &&
               qs_buffer_add_number(to, item->inode) && add_text(to, ",\"size\":", "") && qs_buffer_add_number(to, item->size) &&
-              add_time(to, ",\"changed\":", item->changed);
-    if (!item->born)
+              add_time(to, ",\"arrival\":", item->arrival);
+    if (ok && item->born)
+        ok = add_time(to, ",\"born\":", item->born);
+    if (ok && !item->unread) {
         snprintf(digest, sizeof digest, "%016" PRIx64, item->digest);
-    ok = ok && (item->born ? add_time(to, ",\"born\":", item->born)
-                           : add_time(to, ",\"arrival\":", item->arrival) && add_text(to, ",\"digest\":\"", digest) &&
-                             add_text(to, "\"", ""));
+        ok = add_text(to, ",\"digest\":\"", digest) && add_text(to, "\"", "");
+    }
     return ok && add_text(to, ",\"reason\":\"", item->reason) && add_text(to, "\"}\n", "");
 }
 
@@ -431,15 +432,13 @@ static bool take_item(struct qs_plan *plan, const json_t *object, struct qs_plan
 {
     int64_t inode = 0, size = 0;
     struct qs_span digest;
-    const bool unread = json_object_get(object, "born") != NULL;
+    item->unread = json_object_get(object, "digest") == NULL;
     if (!take_text(plan, object, "id", true, &item->id) || !take_text(plan, object, "queue", true, &item->queue_name) ||
         !take_text(plan, object, "path", true, &item->path) || !take_text(plan, object, "reason", true, &item->reason) ||
         !item->id || !item->queue_name || !item->path || !item->reason || !take_number(object, "inode", 0, &inode) ||
-        !take_number(object, "size", 0, &size) ||
-        (json_object_get(object, "changed") && !take_number(object, "changed", 0, &item->changed)) ||
-        (unread && !take_number(object, "born", 1, &item->born)) ||
-        (!unread && (!take_number(object, "arrival", INT64_MIN, &item->arrival) || !take_word(object, "digest", &digest) ||
-                     !qs_parse_u64_base(digest, 16, &item->digest))))
+        !take_number(object, "size", 0, &size) || !take_number(object, "arrival", INT64_MIN, &item->arrival) ||
+        ((item->unread || json_object_get(object, "born")) && !take_number(object, "born", 1, &item->born)) ||
+        (!item->unread && (!take_word(object, "digest", &digest) || !qs_parse_u64_base(digest, 16, &item->digest))))
         return false;
     item->inode = (uint64_t)inode;
     item->size = (uint64_t)size;

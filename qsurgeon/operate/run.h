@@ -17,6 +17,7 @@ struct run {
     const struct qs_operate *how;
     struct qs_fs *fs;
     struct qs_journal *journal;
+    bool same_device;                   /* the queue lies where it lay when the plan was made */
     struct qs_past *past;               /* what the journal said before this process began */
     struct qs_reader *reader;
     struct qs_run_result *result;

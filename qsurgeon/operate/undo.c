@@ -283,18 +283,24 @@ struct later {
     struct qs_table *acted, *brought;
 };
 
-static uint64_t inode_key(uint64_t inode, int64_t arrival)
+static uint64_t inode_key(uint64_t inode, int64_t since)
 {
-    return qs_mix64(inode ^ qs_mix64((uint64_t)arrival));
+    return qs_mix64(inode ^ qs_mix64((uint64_t)since));
+}
+
+/* What tells it from an earlier one of the same name: a plan of unread messages has no arrivals. */
+static int64_t since(const struct qs_plan_item *item)
+{
+    return item->born ? item->born : item->arrival;
 }
 
 /* A message keeps its inode in Postfix, where its queue ID may change, and its queue ID in sendmail, where its inode does. */
 static bool add_keys(struct qs_table *table, const struct qs_plan_item *item, uint32_t value)
 {
-    uint32_t *by_id = qs_table_at(table, qs_came_back_key(item->id, item->arrival, 0), value);
+    uint32_t *by_id = qs_table_at(table, qs_came_back_key(item->id, since(item), 0), value);
     if (by_id)
         *by_id = value;
-    uint32_t *by_inode = by_id ? qs_table_at(table, inode_key(item->inode, item->arrival), value) : NULL;
+    uint32_t *by_inode = by_id ? qs_table_at(table, inode_key(item->inode, since(item)), value) : NULL;
     if (by_inode)
         *by_inode = value;
     return by_inode;
@@ -303,11 +309,11 @@ static bool add_keys(struct qs_table *table, const struct qs_plan_item *item, ui
 /* The largest value that the table has for the message, under any name that a run has given it; UINT32_MAX: none. */
 static uint32_t find_keys(const struct qs_table *table, const struct qs_plan_item *item, const struct qs_record *r)
 {
-    uint32_t found = qs_table_get(table, qs_came_back_key(item->id, item->arrival, 0), UINT32_MAX);
+    uint32_t found = qs_table_get(table, qs_came_back_key(item->id, since(item), 0), UINT32_MAX);
     for (size_t i = 0; i < r->count; i++) {
         const struct qs_move *m = &r->moves[i];
         uint32_t value = m->kind == QS_STEP_MOVE && m->inode && !m->log
-            ? qs_table_get(table, inode_key(m->inode, item->arrival), UINT32_MAX) : UINT32_MAX;
+            ? qs_table_get(table, inode_key(m->inode, since(item)), UINT32_MAX) : UINT32_MAX;
         if (value != UINT32_MAX && (found == UINT32_MAX || value > found))
             found = value;
     }

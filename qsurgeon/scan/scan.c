@@ -533,7 +533,6 @@ static enum qs_status look_at_message(struct qs_scan_lens *lens, struct qs_messa
         return status == QS_OK || status == QS_GONE ? QS_END : status;
     }
     m->inode = st.st_ino;
-    m->changed = (int64_t)st.st_ctim.tv_sec * 1000000000 + st.st_ctim.tv_nsec;
     return keep_envelope(lens, &envelope, m);
 }
 
@@ -554,8 +553,7 @@ static enum qs_status read_message(struct qs_scan_lens *lens, struct qs_message 
     m->dir = (uint16_t)entry.dir;
     m->kind = (uint16_t)entry.kind;
     m->inode = entry.inode;
-    const struct timespec changed = qs_file_stat(lens->reader->message)->st_ctim;
-    m->changed = (int64_t)changed.tv_sec * 1000000000 + changed.tv_nsec;
+    m->born = format->look ? qs_file_born(lens->reader->message) : 0;
     status = keep_envelope(lens, &envelope, m);
     if (status == QS_OK && lens->scan->options.identity)
         m->digest = XXH3_64bits(content.ptr, content.len);

@@ -297,7 +297,7 @@ static struct qs_plan_item items[] = {
     {.id = "3F702E66109", .queue_name = "deferred", .path = "deferred/3/3F702E66109", .reason = "storm newsletter C-1",
      .inode = 17, .size = 300, .digest = 0xfedcba9876543210u, .arrival = 1700000000},
     {.id = "3E58CE66108", .queue_name = "hold", .path = "hold/3E58CE66108", .reason = "legit", .inode = 18, .size = 400,
-     .changed = 1700000001, .born = 1700000000987654321},
+     .arrival = 1700000000, .born = 1700000000987654321, .unread = true},
 };
 
 static struct qs_plan plan_of(void)
@@ -320,8 +320,8 @@ static void test_plan(void **state)
     assert_true(read->pace == 60 && read->until == 1700000007);
     assert_string_equal(read->output, plan.output);
     assert_true(read->count == 2 && read->items[0].digest == items[0].digest && read->items[1].inode == 18);
-    assert_true(read->items[0].born == 0 && read->items[0].arrival == items[0].arrival);
-    assert_true(read->items[1].born == items[1].born && read->items[1].changed == items[1].changed);
+    assert_true(read->items[0].born == 0 && !read->items[0].unread && read->items[0].arrival == items[0].arrival);
+    assert_true(read->items[1].born == items[1].born && read->items[1].unread && read->items[1].arrival == items[1].arrival);
     talloc_free(read);
     size_t size = 0, refused = 0;
     char *data = get(in_place("a.plan"), &size);
@@ -605,7 +605,9 @@ static struct qs_plan make_mail(bool by_file)
                                         .digest = by_file ? 0 : XXH3_64bits("x", 1), .born = by_file ? born : 0,
                                         .path = talloc_asprintf(root, "%s/%s", directories[e.dir], names[i])};
     }
-    return (struct qs_plan){.host = "h", .mta = "mta", .instance = "mta", .queue_dir = mta_root(NULL), .tool = "1", .words = "all",
+    struct stat top;
+    assert_int_equal(stat(mta_root(NULL), &top), 0);
+    return (struct qs_plan){.host = "h", .mta = "mta", .device = top.st_dev, .instance = "mta", .queue_dir = mta_root(NULL), .tool = "1", .words = "all",
                             .made = 1, .action = QS_ACT_HOLD, .items = list, .count = NAMES, .bytes = NAMES};
 }
 
@@ -659,6 +661,12 @@ static void test_other_mail(void **state)
     assert_int_equal(result->count[QS_LEFT_CHANGED], 2);
     for (uint32_t i = 0; i < result->left_count; i++)
         assert_non_null(strstr(result->left[i].why, "another "));
+    /* nor does a file number say anything on another file system */
+    struct qs_plan elsewhere = make_mail(true);
+    elsewhere.device++;
+    result = hold_mail(&elsewhere, &mta, NULL, NULL);
+    assert_int_equal(result->count[QS_LEFT_CHANGED], NAMES);
+    assert_true(there("live/hands/one") && there("live/waits/two"));
     talloc_free_children(root);
 }
 

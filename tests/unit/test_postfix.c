@@ -1395,8 +1395,9 @@ static void moving(void **state)
             const struct qs_envelope whole_envelope = env;      /* what the attributes say is what read() says */
             assert_int_equal(pf_look(queue, &e, &env, &st, &born, &err), QS_OK);
             assert_string_equal(env.queue_name, names[to]);
-            assert_int_equal(env.flags, whole_envelope.flags & (QS_ENV_HELD | QS_ENV_LOST | QS_ENV_FORCED_EXPIRE));
+            assert_int_equal(env.flags & ~(unsigned)QS_ENV_UNREAD, whole_envelope.flags & (QS_ENV_HELD | QS_ENV_LOST | QS_ENV_FORCED_EXPIRE));
             assert_true(env.next_try == whole_envelope.next_try && st.st_ino == e.inode && env.size == (uint64_t)st.st_size);
+            assert_true(env.flags & QS_ENV_UNREAD && env.arrival == born / 1000000000);
             assert_int_equal(fchmodat(top, places[to], 0600, 0), 0);
             assert_int_equal(pf_look(queue, &e, &env, &st, &born, &err), QS_SKIP);      /* being written */
             assert_int_equal(fchmodat(top, places[to], 0700, 0), 0);
