@@ -62,7 +62,8 @@ enum qs_status qs_run_describe(TALLOC_CTX *parent, const char *state_dir, const 
             .name = talloc_strdup(parent, name), .mta = talloc_strdup(parent, plan->mta),
             .queue_dir = talloc_strdup(parent, plan->queue_dir), .config = talloc_strdup(parent, plan->config),
             .host = talloc_strdup(parent, plan->host), .words = talloc_strdup(parent, plan->words), .action = plan->action,
-            .made = plan->made, .count = plan->count, .done = past->done, .in_doubt = past->in_doubt,
+            .made = plan->made, .count = plan->count, .done = past->done,
+            .in_doubt = past->end ? 0 : past->in_doubt,         /* what a run was stopped before has no outcome either */
             /* an undo that was begun and not ended waits to be finished, too */
             .finished = past->end && (!past->undoing || past->undone), .undoing = past->undoing && !past->undone,
             .undone = past->undone, .waits = past->undone && past->waits,
@@ -320,10 +321,10 @@ static uint32_t find_keys(const struct qs_table *table, const struct qs_plan_ite
     return found;
 }
 
-/* Has the run moved it, for all that the journal knows? */
-static bool acted_on(const struct qs_record *r)
+/* Has the run moved it, for all that the journal knows? One that was stopped, and has ended, says nothing of the rest. */
+static bool acted_on(const struct qs_past *past, const struct qs_record *r)
 {
-    return r->moves && (!r->has_outcome || r->outcome == QS_DONE || r->outcome == QS_FAILED);
+    return r->moves && (r->has_outcome ? r->outcome == QS_DONE || r->outcome == QS_FAILED : !past->end);
 }
 
 /* A run that restores has brought what was not there: qs_came_back() knows of that. */
@@ -345,7 +346,7 @@ static enum qs_status learn_later(struct later *l, uint32_t index, const char *s
         status = load(scratch, state_dir, l->names[index], &plan, &past, err);
     for (uint32_t n = 0; status == QS_OK && past && n < past->count; n++) {
         const struct qs_record *r = &past->of[n];
-        struct qs_table *table = !acted_on(r) ? NULL : !r->settled ? l->acted : r->reversed && past->unlinked ? l->brought : NULL;
+        struct qs_table *table = !acted_on(past, r) ? NULL : !r->settled ? l->acted : r->reversed && past->unlinked ? l->brought : NULL;
         if (table && !add_keys(table, &plan->items[n], index))
             status = qs_fail(err, QS_NOMEM, "out of memory");
     }
@@ -384,7 +385,7 @@ static enum qs_status can_go_on(TALLOC_CTX *scratch, const char *state_dir, cons
     for (uint32_t n = 0; status == QS_OK && n < past->count && !*can; n++) {
         const struct qs_record *r = &past->of[n];
         const struct qs_plan_item *item = &plan->items[n];
-        *can = acted_on(r) && !r->settled && find_keys(by, item, r) != UINT32_MAX &&
+        *can = acted_on(past, r) && !r->settled && find_keys(by, item, r) != UINT32_MAX &&
                find_keys(later.acted, item, r) == UINT32_MAX;
     }
     return status;

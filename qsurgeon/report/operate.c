@@ -314,6 +314,9 @@ enum qs_status qs_report_log_text(FILE *out, const struct qs_run *runs, size_t c
     for (size_t i = 0; i < count; i++)
         if (!runs[i].finished && !runs[i].undone)
             qs_report_unfinished(out, &runs[i], style);
+        else if (runs[i].waits)
+            fprintf(out, "%s is undone but for what a later run has acted on; that follows when the later run is undone, or by:\n"
+                    "  %s undo %s\n", runs[i].name, style->program, runs[i].name);
     return qs_written(out, err);
 }
 

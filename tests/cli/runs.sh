@@ -91,6 +91,8 @@ run_of() { (cd "$state" && echo 2*-"$1"-*) | tr ' ' '\n' | tail -n 1; }
 expect 0 "the release" --queue "$queue" --state "$state" release --queue hold --verdict storm --commit
 expect 2 "undo of the hold waits" --queue "$queue" --state "$state" undo "$(run_of hold)"
 has "and says for what" "$out" "undo $(run_of release)"
+expect 0 "log of both" --queue "$queue" --state "$state" log
+has "log tells of it" "$out" "$(run_of hold) is undone but for what a later run has acted on"
 expect 0 "the release is forgotten" --queue "$queue" --state "$state" forget "$(run_of release)" --commit
 expect 0 "undo goes on" --queue "$queue" --state "$state" undo
 has "with the hold" "$out" "Run $(run_of hold)"
@@ -100,6 +102,9 @@ expect 0 "a hold" --queue "$queue" --state "$state" hold --verdict storm --commi
 killed=$(printf '%s\n' "$out" | sed -n 's/.* Run \(.*\)$/\1/p')
 journal=$state/$killed/journal.jsonl
 moves=$(grep -c '"moves"' "$journal")
+sed -i '0,/"outcome"/{/"outcome"/d}' "$journal"      # as of one that a stopped run had not come to
+expect 0 "log of what has ended" --state "$state" log --json
+has "nothing of that is in doubt" "$(printf '%s\n' "$out" | grep "$killed")" "\"done\":$((moves - 1)),\"in_doubt\":0"
 sed -i -n '/"moves"/p' "$journal"
 expect 0 "log of it" --state "$state" log
 has "log says what it may have done" "$(printf '%s\n' "$out" | grep "^$killed .*unfinished")" " 0 to $moves "

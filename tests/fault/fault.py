@@ -37,7 +37,7 @@ RESUBMIT = ["restore", "ARCHIVE", "--resubmit", "--program", "PROGRAM", "--commi
 
 # name: queue, preparation (a list of commands), the command that is to fail, least number of points, what is left after it is
 # finished: "queue", "quarantine" or "archive"; "restored": the queue, from the archive of a purge;
-# "taken back": none of that; "removed": nothing; "repaired": the queue, without flaws; "handed over": to another server; "forgotten": the queue,
+# "taken back": none of that; "both undone": the queue as it was before two runs on the same messages, of which the first is undone; "removed": nothing; "repaired": the queue, without flaws; "handed over": to another server; "forgotten": the queue,
 # and nothing of the run
 CASES = {
     "postfix hold": ("postfix", [], ["hold", *ALL], 31, "queue"),
@@ -94,6 +94,7 @@ MORE = {
     "postfix undo of defer": ("postfix", [["defer", "--for", "6h", *ALL]], ["undo"], 34, "undo"),
     "postfix undo of requeue": ("postfix", [["requeue", *ALL]], ["undo"], 49, "undo"),
     "postfix undo of drop-recipients, all": ("postfix", [PARK], ["undo"], 36, "undo"),
+    "postfix undo of both": ("postfix", [["hold", *ALL], ["release", *ALL], ["undo", "FIRST"]], ["undo"], 64, "both undone"),
     "postfix undo of doctor": ("flawed", [REPAIR], ["undo"], 52, "undo"),
     "postfix resume of release": ("postfix", [("kill", 0.7, ["release", *ALL])], ["resume"], 19, "queue"),
     "postfix resume of purge --keep": ("postfix", [("kill", 0.5, ["purge", "--keep", *ALL])], ["resume"], 42, "quarantine"),
@@ -123,6 +124,7 @@ MORE = {
     "sendmail undo of expedite": ("sendmail", [["expedite", *ALL]], ["undo"], 26, "undo"),
     "sendmail undo of drop-recipients": ("sendmail", [DROP], ["undo"], 19, "undo"),
     "sendmail undo of drop-recipients, all": ("sendmail", [PARK], ["undo"], 20, "undo"),
+    "sendmail undo of both": ("sendmail", [["hold", *ALL], ["release", *ALL], ["undo", "FIRST"]], ["undo"], 59, "both undone"),
     "sendmail undo of doctor": ("flawed sendmail", [REPAIR], ["undo"], 16, "undo"),
     "sendmail resume of hold": ("sendmail", [("kill", 0.6, ["hold", *ALL])], ["resume"], 40, "queue"),
     "sendmail resume of release": ("sendmail", [("kill", 0.6, ["release", *ALL])], ["resume"], 25, "queue"),
@@ -314,7 +316,7 @@ class Copy:
         environment = dict(os.environ, TMPDIR=self.temporary)
         own = {"ARCHIVE": self.archive, "OUTPUT": lambda: os.path.join(self.state, "output.tar.zst"),
                "PLAN": lambda: os.path.join(self.at, "plan"), "BAD": lambda: os.path.join(self.at, "bad"),
-               "PROGRAM": self.program}
+               "PROGRAM": self.program, "FIRST": lambda: min(os.listdir(self.state))}
         words = [own[word]() if word in own else word for word in words]
         if shim:
             environment["QS_FAULT_ARRIVE"] = ":".join(part for path in self.arrivals for part in (
@@ -659,6 +661,11 @@ def one_point(name, fixture, at, shim, point, kind, way):
             return
         if left == "forgotten":
             settle_forgotten(copy, way)
+            return
+        if left == "both undone":
+            settle_all(copy, "undo")
+            copy.check_undone(False)
+            copy.check_leftovers(True)
             return
         began = bool(copy.runs())
         run = copy.run_of(words[0]) if copy.before is not original else run
