@@ -15,7 +15,7 @@ STATE = f"{WORK}/state-{MTA}"
 BASE = [os.environ["QSURGEON"], "--mta", MTA, "--queue", QUEUE, *(["--config", CONFIG] if CONFIG else []), "--state", STATE]
 EACH = 4
 GROUPS = ["nothing", "hold and release", "purge and undo", "purge --keep and undo", "expedite", "drop", "drop and undo",
-          "drop, purge and undo"] + (["requeue", "defer and undo"] if MTA == "postfix" else [])
+          "drop, purge and undo", "wrong order"] + (["requeue", "defer and undo"] if MTA == "postfix" else [])
 WHO = ("one", "two", "dropped")
 
 
@@ -84,8 +84,27 @@ time.sleep(2 if MTA == "sendmail" else 0)
 check("all messages wait", len(messages()) == len(GROUPS) * EACH, len(messages()))
 
 operate = ("--id", "-", "--include-legit", "--commit")
+
+
+def undo_in_the_wrong_order(ids):
+    """A hold and a release of it, of which the hold is undone first: the undo of the release puts back what both have moved."""
+    before = {m["queue_id"]: m["queue_name"] for m in messages() if m["queue_id"] in ids}
+    run("hold", *operate, ids=ids)
+    run("release", *operate, ids=ids)
+    hold, release = (json.loads(line)["run"] for line in run("log", "--json").splitlines()[-2:])
+    first = subprocess.run([*BASE, "undo", hold], capture_output=True, text=True, timeout=100)
+    check("the undo of the hold waits for that of the release", first.returncode == 2 and f"undo {release}" in first.stdout,
+          first.stdout + first.stderr)
+    check("that undoes both", "Put back as well" in run("undo"))
+    check("and they are where they were", before == {m["queue_id"]: m["queue_name"] for m in messages() if m["queue_id"] in ids},
+          before)
+
+
 for group in GROUPS:
     ids = ids_of(group)
+    if group == "wrong order":
+        undo_in_the_wrong_order(ids)
+        continue
     for part in group.split(", "):
         first, _, then = part.partition(" and ")
         if first != "nothing":
