@@ -289,7 +289,8 @@ static uint64_t inode_key(uint64_t inode, int64_t since)
     return qs_mix64(inode ^ qs_mix64((uint64_t)since));
 }
 
-/* What tells it from an earlier one of the same name: a plan of unread messages has no arrivals. */
+/* What tells it from an earlier one of the same name: the birth of its file, or its arrival where a plan has no births, as that of a
+ * restore, whose files are not made yet. */
 static int64_t since(const struct qs_plan_item *item)
 {
     return item->born ? item->born : item->arrival;
@@ -298,13 +299,18 @@ static int64_t since(const struct qs_plan_item *item)
 /* A message keeps its inode in Postfix, where its queue ID may change, and its queue ID in sendmail, where its inode does. */
 static bool add_keys(struct qs_table *table, const struct qs_plan_item *item, uint32_t value)
 {
-    uint32_t *by_id = qs_table_at(table, qs_came_back_key(item->id, since(item), 0), value);
-    if (by_id)
-        *by_id = value;
-    uint32_t *by_inode = by_id ? qs_table_at(table, inode_key(item->inode, since(item)), value) : NULL;
-    if (by_inode)
-        *by_inode = value;
-    return by_inode;
+    const int64_t times[] = {since(item), item->arrival};       /* one of them, by which an earlier run knows it */
+    bool ok = true;
+    for (size_t i = 0; ok && i < (item->unread ? 1 : sizeof times / sizeof *times); i++) {
+        uint32_t *by_id = qs_table_at(table, qs_came_back_key(item->id, times[i], 0), value);
+        if (by_id)
+            *by_id = value;
+        uint32_t *by_inode = by_id ? qs_table_at(table, inode_key(item->inode, times[i]), value) : NULL;
+        if (by_inode)
+            *by_inode = value;
+        ok = by_inode;
+    }
+    return ok;
 }
 
 /* The largest value that the table has for the message, under any name that a run has given it; UINT32_MAX: none. */
@@ -327,11 +333,9 @@ static bool acted_on(const struct qs_past *past, const struct qs_record *r)
     return r->moves && (r->has_outcome ? r->outcome == QS_DONE || r->outcome == QS_FAILED : !past->end);
 }
 
-/* A run that restores has brought what was not there: qs_came_back() knows of that. */
-static bool on_same_mail(const struct qs_plan *plan, const struct qs_plan *other)
+static bool on_same_queue(const struct qs_plan *plan, const struct qs_plan *other)
 {
-    return strcmp(plan->mta, other->mta) == 0 && strcmp(plan->queue_dir, other->queue_dir) == 0 &&
-           other->action != QS_ACT_RESTORE && other->action != QS_ACT_REPAIR;
+    return strcmp(plan->mta, other->mta) == 0 && strcmp(plan->queue_dir, other->queue_dir) == 0;
 }
 
 static enum qs_status learn_later(struct later *l, uint32_t index, const char *state_dir, const struct qs_plan *than,
@@ -342,7 +346,8 @@ static enum qs_status learn_later(struct later *l, uint32_t index, const char *s
     TALLOC_CTX *scratch = talloc_new(NULL);
     char *dir = NULL;
     enum qs_status status = load_plan(scratch, state_dir, l->names[index], false, &dir, &plan, err);
-    if (status == QS_OK && on_same_mail(than, plan))
+    /* a run that restores has brought what was not there: qs_came_back() knows of that */
+    if (status == QS_OK && on_same_queue(than, plan) && plan->action != QS_ACT_RESTORE && plan->action != QS_ACT_REPAIR)
         status = load(scratch, state_dir, l->names[index], &plan, &past, err);
     for (uint32_t n = 0; status == QS_OK && past && n < past->count; n++) {
         const struct qs_record *r = &past->of[n];
@@ -379,7 +384,7 @@ static enum qs_status can_go_on(TALLOC_CTX *scratch, const char *state_dir, cons
     struct qs_past *past = NULL;
     struct later later;
     enum qs_status status = load(scratch, state_dir, name, &plan, &past, err);
-    if (status != QS_OK || !on_same_mail(of_by, plan))
+    if (status != QS_OK || !on_same_queue(of_by, plan))
         return status == QS_NOMEM ? status : QS_OK;
     status = learn_all_later(scratch, state_dir, name, plan, &later, err);
     for (uint32_t n = 0; status == QS_OK && n < past->count && !*can; n++) {

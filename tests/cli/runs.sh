@@ -97,6 +97,25 @@ expect 0 "the release is forgotten" --queue "$queue" --state "$state" forget "$(
 expect 0 "undo goes on" --queue "$queue" --state "$state" undo
 has "with the hold" "$out" "Run $(run_of hold)"
 
+# what a restore has brought and a hold has moved; and runs that know their messages by queue IDs alone
+expect 0 "an archive" --queue "$queue" --state "$state" archive --verdict storm --output "$work/kept/again.tar.zst" --commit
+archive=$(run_of purge)
+expect 0 "its restore" --queue "$queue" --state "$state" restore "$work/kept/again.tar.zst" --commit
+restored=$(where "$queue")
+expect 0 "a hold of that" --queue "$queue" --state "$state" hold --verdict storm --commit
+"$program" --queue "$queue" list --queue hold --ids > "$work/ids"
+"$program" --queue "$queue" --state "$state" release --id - --include-legit --commit < "$work/ids" > "$work/out"
+has "a release by queue IDs" "$(cat "$work/out")" "Released: $(wc -l < "$work/ids" | tr -d ' ') messages"
+expect 2 "undo of the restore waits" --queue "$queue" --state "$state" undo "$(run_of restore)"
+has "for a later one" "$out" "undo $(run_of hold)"
+expect 2 "undo of the hold as well" --queue "$queue" --state "$state" undo "$(run_of hold)"
+has "for the last" "$out" "undo $(run_of release)"
+same "nothing is moved" "$(where "$queue")" "$restored"
+expect 0 "undo of the last" --queue "$queue" --state "$state" undo
+same "is undo of all" "$(printf '%s\n' "$out" | grep -c '^Put back as well: ')" 2
+expect 0 "undo of the archive" --queue "$queue" --state "$state" undo "$archive"
+same "so all is there" "$(where "$queue" | sed 's/.* //' | sort)" "$(echo "$before" | sed 's/.* //' | sort)"
+
 # a run that was killed in the midst of its first messages: its journal has their moves, and no outcome
 expect 0 "a hold" --queue "$queue" --state "$state" hold --verdict storm --commit
 killed=$(printf '%s\n' "$out" | sed -n 's/.* Run \(.*\)$/\1/p')
