@@ -815,15 +815,15 @@ static void unlink_part(void *data, unsigned thread, uint32_t begin, uint32_t en
 
 static enum qs_status unlink_all(struct run *run, struct qs_error *err)
 {
-    enum { GRAIN = 512 };
+    /* unlinking waits for the disk, most of all where freed blocks are discarded: more threads than processors wait together */
+    enum { GRAIN = 512, AT_A_TIME = 8 };
     struct unlinking *u = talloc_zero(run, struct unlinking);
     if (!u)
         return qs_fail(err, QS_NOMEM, "out of memory");
     u->run = run;
-    const unsigned threads = qs_thread_count(0);
-    enum qs_status status = qs_fs_twins(run->fs, threads, err);
+    enum qs_status status = qs_fs_twins(run->fs, AT_A_TIME, err);
     if (status == QS_OK)
-        qs_parallel(threads, run->plan->count, GRAIN, unlink_part, u);
+        qs_parallel(AT_A_TIME, run->plan->count, GRAIN, unlink_part, u);
     for (unsigned t = 0; t < QS_THREADS_MAX; t++) {
         run->result->unlinked += u->by[t].count;
         run->result->in_quarantine -= u->by[t].count;

@@ -287,19 +287,23 @@ enum qs_status qs_fs_open(TALLOC_CTX *parent, const char *queue_dir, struct qs_f
 
 enum qs_status qs_fs_twins(struct qs_fs *fs, unsigned threads, struct qs_error *err)
 {
-    for (unsigned i = 1; i < threads && i < QS_THREADS_MAX; i++) {
-        if (fs->twin[i])
-            continue;
-        struct qs_fs *twin = talloc_zero(NULL, struct qs_fs);       /* of another thread: talloc is not shared with it */
-        if (!twin)
-            return qs_fail(err, QS_NOMEM, "out of memory");
-        *twin = (struct qs_fs){.root = fs->root, .lock = -1, .device = fs->device, .run = fs->run, .is_twin = true,
-                               .known = qs_table_new(twin, 64), .dirs_most = TWINS_OPEN_MOST / (threads - 1)};
-        fs->twin[i] = twin;
+    enum qs_status status = QS_OK;
+    for (unsigned i = 1; status == QS_OK && i < QS_THREADS_MAX && (i < threads || fs->twin[i]); i++) {
+        struct qs_fs *twin = fs->twin[i];
+        if (!twin) {
+            twin = fs->twin[i] = talloc_zero(NULL, struct qs_fs);       /* of another thread: talloc is not shared with it */
+            if (!twin)
+                return qs_fail(err, QS_NOMEM, "out of memory");
+            *twin = (struct qs_fs){.root = fs->root, .lock = -1, .device = fs->device, .run = fs->run, .is_twin = true,
+                                   .known = qs_table_new(twin, 64)};
+        }
         if (!twin->known)
             return qs_fail(err, QS_NOMEM, "out of memory");
+        twin->dirs_most = i < threads ? TWINS_OPEN_MOST / (threads - 1) : 0;
+        if (twin->dir_count > twin->dirs_most)
+            status = close_unused(twin, err);
     }
-    return QS_OK;
+    return status;
 }
 
 struct qs_fs *qs_fs_of(struct qs_fs *fs, unsigned thread)

@@ -34,8 +34,9 @@ static inline bool qs_fs_is_of_run(const char *path)
  * QS_USAGE: .qsurgeon is on another file system than the queue; the text has a hint. */
 enum qs_status qs_fs_open(TALLOC_CTX *parent, const char *queue_dir, struct qs_fs **out, struct qs_error *err) QS_MUST_CHECK;
 
-/* Makes twins, so that there is an object for each of that many threads: qs_fs_of(fs, thread), where 0 is fs itself. They are
- * fs's: freed, synced and led to the run with it. The second is safe beside running threads; it gives NULL where there is none. */
+/* Makes twins, so that there is an object for each of that many threads, and no more until the next call: qs_fs_of(fs, thread), where
+ * 0 is fs itself. They share what may be open, and are fs's: freed, synced and led to the run with it. No other thread is at work. The
+ * second is safe beside running threads; it gives NULL where there is none. */
 enum qs_status qs_fs_twins(struct qs_fs *fs, unsigned threads, struct qs_error *err) QS_MUST_CHECK;
 struct qs_fs *qs_fs_of(struct qs_fs *fs, unsigned thread);
 

@@ -2,6 +2,7 @@
 /* Plans, journals and the file operations, on directories made here. */
 #include "place.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -227,6 +228,47 @@ static void test_perform(void **state)
 }
 
 /* A queue may have more directories than a process may have open files: hashed to a depth of two, or a restore of many. */
+static size_t open_files(void)
+{
+    size_t count = 0;
+    DIR *dir = opendir("/proc/self/fd");
+    assert_non_null(dir);
+    while (readdir(dir))
+        count++;
+    closedir(dir);
+    return count;
+}
+
+/* However many threads have worked, what they hold open is bounded; and who is not asked for holds nothing. */
+static void test_twins(void **state)
+{
+    (void)state;
+    enum { EACH = 500, MOST = 400 + 384 };
+    static const unsigned threads[] = {2, 8, 3, 32, 2};
+    struct stat like = {.st_uid = geteuid(), .st_gid = getegid(), .st_mode = S_IFREG | 0600};
+    const size_t before = open_files();
+    struct qs_fs *fs = begin_run("twins");
+    for (unsigned i = 0; i < EACH; i++) {
+        char path[64];
+        snprintf(path, sizeof path, "@/%u/f", i);
+        assert_int_equal(qs_fs_create(fs, path, QS_SPAN("x"), &like, false, &err), QS_OK);
+    }
+    for (size_t n = 0; n < sizeof threads / sizeof *threads; n++) {
+        assert_int_equal(qs_fs_twins(fs, threads[n], &err), QS_OK);
+        for (unsigned thread = 0; thread < threads[n]; thread++)
+            for (unsigned i = 0; i < EACH; i++) {
+                char path[64];
+                struct stat st;
+                snprintf(path, sizeof path, "@/%u/f", i);
+                assert_int_equal(qs_fs_stat(qs_fs_of(fs, thread), path, &st, &err), QS_OK);
+            }
+        assert_true(open_files() <= before + MOST + 2);     /* the root and the lock */
+    }
+    assert_int_equal(qs_fs_sync(fs, &err), QS_OK);
+    talloc_free(fs);
+    assert_int_equal(open_files(), before);
+}
+
 static void test_many_directories(void **state)
 {
     (void)state;
@@ -674,7 +716,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_fsops), cmocka_unit_test(test_new_file), cmocka_unit_test(test_perform),
-        cmocka_unit_test(test_many_directories), cmocka_unit_test(test_bring),
+        cmocka_unit_test(test_many_directories), cmocka_unit_test(test_twins), cmocka_unit_test(test_bring),
         cmocka_unit_test(test_plan), cmocka_unit_test(test_journal), cmocka_unit_test(test_skim),
         cmocka_unit_test(test_moving_mail), cmocka_unit_test(test_other_mail),
     };
