@@ -45,6 +45,7 @@ struct qs_run_result {
     uint32_t archived, unlinked, in_quarantine;     /* messages, after a purge */
     uint32_t waiting;           /* of an undo: messages that it left because a later run has acted on them; also in count and left */
     const char *waits_for;      /* the newest of these runs, to be undone first; NULL: none */
+    uint32_t new_files;         /* of an undo: messages that it brought from the archive, where the MTA's names hang on files under new IDs */
     uint32_t in_place;          /* of an undo: messages that it found where it would have put them; in none of the counts */
     const char *archive;        /* path or NULL */
     bool stopped;               /* by `keep_going` or `rest` */

@@ -63,10 +63,12 @@ void qs_unpacked_close(struct qs_unpacked *unpacked);
  * were archived. QS_NOMEM. */
 enum qs_status qs_unpacked_recall(const struct qs_unpacked *unpacked, struct qs_view *view, struct qs_error *err) QS_MUST_CHECK;
 
-/* Which messages the runs of a state directory have brought back since they were last taken out: qs_came_back_key() → 1;
- * and those of which that is not known, for a crash while they were handed over → QS_CAME_BACK_DOUBT. A child of parent. */
-enum { QS_CAME_BACK_DOUBT = 2 };
-enum qs_status qs_came_back(TALLOC_CTX *parent, const char *state_dir, struct qs_table **out, struct qs_error *err) QS_MUST_CHECK;
+/* Which messages the runs of a state directory have brought back since they were last taken out: qs_came_back_key() →
+ * QS_CAME_BACK_BY + the index in *runs (may be NULL) of the restore that has, and could take them out again; FOR_GOOD where there is
+ * no such way; DOUBT where it is not known, for a crash while they were handed over. A child of parent, and *runs one of *out. */
+enum { QS_CAME_BACK_FOR_GOOD = 1, QS_CAME_BACK_DOUBT, QS_CAME_BACK_BY };
+enum qs_status qs_came_back(TALLOC_CTX *parent, const char *state_dir, struct qs_table **out, char ***runs,
+                            struct qs_error *err) QS_MUST_CHECK;
 uint64_t qs_came_back_key(const char *id, int64_t arrival, uint64_t size);
 
 struct qs_restore_wish {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* hold, release, purge, archive, defer, expedite, requeue, drop-recipients: one way for all. A selection becomes a plan; the plan is
  * shown, or saved, or performed. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <time.h>
 
@@ -42,6 +43,18 @@ static enum qs_status nothing_due(struct qs_call *call, int64_t now, int64_t nex
     return QS_OK;
 }
 
+/* What of a finished list is not in the plan. */
+static void tell_left_of_list(const struct qs_session *session, const struct qs_plan *plan)
+{
+    uint32_t absent = session->named > session->view.scan->count ? session->named - session->view.scan->count : 0;
+    if (absent)
+        qs_complain("%" PRIu32 " of the %" PRIu32 " IDs: no message in the queue that can be taken (gone, being written, or none ever)",
+                    absent, session->named);
+    if (session->named && plan->left_unfit)
+        qs_complain("%" PRIu32 " of the %" PRIu32 " IDs: %s has no meaning where they are", plan->left_unfit, session->named,
+                    qs_action_name(plan->action));
+}
+
 static enum qs_status operate(struct qs_call *call, enum qs_action action, struct qs_error *err)
 {
     const struct qs_options *o = call->options;
@@ -80,6 +93,8 @@ static enum qs_status operate(struct qs_call *call, enum qs_action action, struc
     }
     if (status == QS_OK)
         status = qs_operating_plan(call, session, action, marks, &guard, &plan, err);
+    if (status == QS_OK)
+        tell_left_of_list(session, plan);
     if (status == QS_OK && o->plan)
         status = qs_plan_write(plan, o->plan, err);
     if (status != QS_OK)

@@ -97,7 +97,8 @@ static enum qs_status undo_waiting(struct qs_call *call, const char *name, const
         if (status == QS_OK)
             status = qs_undo(call->memory, next, instance, queue, how, &result, err);
         if (result && result->run[0]) {
-            enum qs_status told = qs_operating_report(call, result, "Put back as well", status == QS_OK ? err : NULL);
+            const char *verb = strstr(next, "-restore-") ? "Taken out again as well" : "Put back as well";
+            enum qs_status told = qs_operating_report(call, result, verb, status == QS_OK ? err : NULL);
             status = status == QS_OK ? told : status;
         }
         talloc_free(queue);
@@ -123,7 +124,10 @@ static enum qs_status settle_run(struct qs_call *call, settle how_to, bool unfin
         return status;
     enum qs_status done = how_to(call->memory, run.name, instance, queue, &how, &result, err);
     if (result && result->run[0])
-        status = qs_operating_report(call, result, verb, done == QS_OK ? err : NULL);
+        status = qs_operating_report(call, result, !unfinished && run.action == QS_ACT_RESTORE ? "Taken out again" : verb,
+                                     done == QS_OK ? err : NULL);
+    if (result && result->new_files && strcmp(run.mta, "postfix") == 0 && !call->options->json)
+        fprintf(call->out, "Out of the archive, with new queue IDs: %" PRIu32 "\n", result->new_files);
     if (result && result->stopped && done == QS_OK && !call->options->json)
         fprintf(call->out, "To finish it: %s resume %s\n", call->options->program, run.name);
     if (status == QS_OK && done == QS_OK)

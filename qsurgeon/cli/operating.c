@@ -324,6 +324,8 @@ static void tell_of_server(struct qs_call *call, const struct qs_plan *plan)
         fprintf(call->out, "%" PRIu32 " of them were in Postfix's active queue: %s new queue IDs, and it frees their places as it "
                 "comes to them, or all at once by `postfix reload`\n", active,
                 plan->action == QS_ACT_HOLD ? "they have" : "undo gives them");
+    if (strcmp(plan->mta, "sendmail") == 0 && plan->action == QS_ACT_HOLD && plan->until)
+        fputs("sendmail does not let them go by itself: cron or a timer must call `release --due --commit`\n", call->out);
     if (strcmp(plan->mta, "sendmail") == 0 && plan->action == QS_ACT_EXPEDITE)
         fputs("They are first in sendmail's next queue run; `sendmail -q` begins one\n", call->out);
 }

@@ -52,6 +52,15 @@ static enum qs_status examine_file(void *data, const char *path, const struct st
     return QS_OK;
 }
 
+/* Has undo put back all that the run has done? What others have brought from its archive they may take away again. */
+static bool all_back(const struct run *run)
+{
+    bool all = run->past->undone && !run->past->waits;
+    for (uint32_t n = 0; all && n < run->past->count; n++)
+        all = !run->past->of[n].has_outcome || run->past->of[n].outcome != QS_DONE || run->past->of[n].reversed;
+    return all;
+}
+
 /* The run's own directory; an archive in it is the only copy unless everything was put back. */
 static void examine_directory(const struct run *run, struct qs_forgotten *found)
 {
@@ -60,8 +69,7 @@ static void examine_directory(const struct run *run, struct qs_forgotten *found)
     for (const struct dirent *e; dir && (e = readdir(dir)) != NULL;)
         if (fstatat(dirfd(dir), e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode)) {
             found->bytes += (uint64_t)st.st_size;
-            found->archive |= strcmp(e->d_name, "archive.tar.zst") == 0 &&
-                              (!run->past->undone || run->past->waits);
+            found->archive |= strcmp(e->d_name, "archive.tar.zst") == 0 && !all_back(run);
         }
     if (dir)
         closedir(dir);

@@ -286,7 +286,7 @@ static enum qs_status begin(struct restoring *r, struct qs_error *err)
     r->staging = (struct staging){.fs = run->fs, .dir = "staged", .host = plan->host};
     enum qs_status status = list_ids(run->format, run->queue, r->taken, err);
     if (status == QS_OK)
-        status = qs_came_back(r->memory, run->how->state_dir, &r->came_back, err);
+        status = qs_came_back(r->memory, run->how->state_dir, &r->came_back, NULL, err);
     if (status == QS_OK)
         status = qs_fs_wipe(run->fs, "@/staged/", err);     /* of a process that was stopped: nothing of it was moved */
     if (status == QS_OK)
@@ -522,7 +522,7 @@ enum qs_status qs_restore_plan(TALLOC_CTX *parent, const struct qs_unpacked *unp
     };
     enum qs_status status = queue ? list_ids(instance->format, queue, taken, err) : QS_OK;
     if (status == QS_OK)
-        status = qs_came_back(plan, wish->state_dir, &back, err);
+        status = qs_came_back(plan, wish->state_dir, &back, NULL, err);
     for (uint32_t i = 0; status == QS_OK && i < scan->count; i++) {
         const char *id = scan->messages[i].id;
         uint32_t at = qs_table_get(unpacked->index, id_key(id), UINT32_MAX);

@@ -218,7 +218,7 @@ static bool names_action(const char *run, enum qs_action action)
 }
 
 /* The newest run that took a message out, or brought it, decides. */
-static enum qs_status learn_run(struct qs_table *table, const char *state_dir, const char *name, struct qs_error *err)
+static enum qs_status learn_run(struct qs_table *table, const char *state_dir, const char *name, uint32_t index, struct qs_error *err)
 {
     struct qs_plan *plan = NULL;
     struct qs_past *past = NULL;
@@ -232,7 +232,8 @@ static enum qs_status learn_run(struct qs_table *table, const char *state_dir, c
             continue;
         uint32_t *at = qs_table_at(table, qs_came_back_key(item->id, item->arrival, item->size), 0);
         if (at)
-            *at = doubt ? QS_CAME_BACK_DOUBT : (plan->action == QS_ACT_RESTORE) != r->reversed;
+            *at = doubt ? QS_CAME_BACK_DOUBT : (plan->action == QS_ACT_RESTORE) == r->reversed ? 0
+                : plan->action != QS_ACT_RESTORE || plan->resubmit || r->settled ? QS_CAME_BACK_FOR_GOOD : QS_CAME_BACK_BY + index;
         else
             status = qs_fail(err, QS_NOMEM, "out of memory");
     }
@@ -251,7 +252,7 @@ static bool was_undone(TALLOC_CTX *parent, const char *state_dir, const char *na
     return undone;
 }
 
-enum qs_status qs_came_back(TALLOC_CTX *parent, const char *state_dir, struct qs_table **out, struct qs_error *err)
+enum qs_status qs_came_back(TALLOC_CTX *parent, const char *state_dir, struct qs_table **out, char ***runs, struct qs_error *err)
 {
     char **names = NULL;
     size_t count = 0;
@@ -264,14 +265,17 @@ enum qs_status qs_came_back(TALLOC_CTX *parent, const char *state_dir, struct qs
         /* a purge takes away what runs before it have brought back; or it was undone itself */
         bool restores = names_action(names[i], QS_ACT_RESTORE), purges = names_action(names[i], QS_ACT_PURGE);
         if (restores || (purges && (brought || was_undone(table, state_dir, names[i])))) {
-            status = learn_run(table, state_dir, names[i], err);
+            status = learn_run(table, state_dir, names[i], (uint32_t)i, err);
             brought++;
         }
     }
-    if (status == QS_OK)
+    if (status == QS_OK) {
         *out = table;
-    else
+        if (runs)
+            *runs = names;
+    } else {
         talloc_free(table);
+    }
     return status;
 }
 
@@ -282,6 +286,8 @@ enum qs_status qs_came_back(TALLOC_CTX *parent, const char *state_dir, struct qs
 struct later {
     char **names;
     struct qs_table *acted, *brought;
+    struct qs_table *back;              /* of a purge with an archive: qs_came_back(); else NULL */
+    char **restorers;
 };
 
 static uint64_t inode_key(uint64_t inode, int64_t since)
@@ -317,6 +323,8 @@ static bool add_keys(struct qs_table *table, const struct qs_plan_item *item, ui
 static uint32_t find_keys(const struct qs_table *table, const struct qs_plan_item *item, const struct qs_record *r)
 {
     uint32_t found = qs_table_get(table, qs_came_back_key(item->id, since(item), 0), UINT32_MAX);
+    if (found == UINT32_MAX)        /* a restore knows it by what its archive says */
+        found = qs_table_get(table, qs_came_back_key(item->id, item->arrival, 0), UINT32_MAX);
     for (size_t i = 0; i < r->count; i++) {
         const struct qs_move *m = &r->moves[i];
         uint32_t value = m->kind == QS_STEP_MOVE && m->inode && !m->log
@@ -479,6 +487,14 @@ static enum qs_status reverse_one(struct run *run, uint32_t n, bool *changed, st
     return dropped != QS_OK ? dropped : status;
 }
 
+/* Which of the runs that restored has brought it, and could take it out again; NULL: none. It may even have the inode that it had
+ * before, and with that its old name. */
+static const char *restorer(const struct later *later, const struct qs_plan_item *item)
+{
+    uint32_t how = later->back ? qs_table_get(later->back, qs_came_back_key(item->id, item->arrival, item->size), 0) : 0;
+    return how >= QS_CAME_BACK_BY ? later->restorers[how - QS_CAME_BACK_BY] : NULL;
+}
+
 /* The newest message first: where a message was moved twice, the ends fit. */
 static enum qs_status reverse_all(struct run *run, const struct later *later, struct missing *missing, struct qs_error *err)
 {
@@ -493,8 +509,9 @@ static enum qs_status reverse_all(struct run *run, const struct later *later, st
             continue;
         }
         uint32_t acted = find_keys(later->acted, &run->plan->items[n], r);
-        if (acted != UINT32_MAX) {
-            status = leave_to_wait(run, n, later->names[acted], err);
+        const char *by = acted != UINT32_MAX ? later->names[acted] : restorer(later, &run->plan->items[n]);
+        if (by) {
+            status = leave_to_wait(run, n, by, err);
             continue;
         }
         if (is_unlinked(run, r)) {
@@ -512,7 +529,7 @@ static enum qs_status reverse_all(struct run *run, const struct later *later, st
         uint32_t brought = reversed == QS_GONE ? find_keys(later->brought, &run->plan->items[n], r) : UINT32_MAX;
         if (brought != UINT32_MAX)
             (void)qs_fail(&why, QS_GONE, "it came back from the archive of run %s as a new file, to where that had found it%s",
-                          later->names[brought], run->plan->action == QS_ACT_HOLD ? ": it is on hold, `release` lets it go" : "");
+                          later->names[brought], run->plan->action == QS_ACT_HOLD ? ": if that was hold, `release` lets it go" : "");
         if (reversed == QS_OK && !changed) {        /* it was killed before it moved it, or an undo after it had put it back */
             run->result->in_place++;
             status = qs_journal_outcome(run->journal, n, true, QS_DONE, "", err);
@@ -535,18 +552,19 @@ static const char *left_why(const struct qs_restored *done, const char *id)
     return NULL;
 }
 
-/* Those that a restore has brought meanwhile do not come a second time. */
-static enum qs_status without_restored(struct run *run, struct missing *missing, struct qs_error *err)
+/* Those that were brought back meanwhile and cannot be taken out again do not come a second time. */
+static enum qs_status without_restored(struct run *run, const struct later *later, struct missing *missing, struct qs_error *err)
 {
-    struct qs_table *back = NULL;
     uint32_t count = missing->count;
-    enum qs_status status = count ? qs_came_back(run, run->how->state_dir, &back, err) : QS_OK;
+    enum qs_status status = QS_OK;
     missing->count = 0;
     for (uint32_t i = 0; status == QS_OK && i < count; i++) {
         uint32_t n = missing->n[i];
         const struct qs_plan_item *item = &run->plan->items[n];
-        if (qs_table_get(back, qs_came_back_key(item->id, item->arrival, item->size), 0)) {
-            status = qs_run_note(run, n, QS_LEFT_GONE, "was restored from the archive before", err);
+        uint32_t how = later->back ? qs_table_get(later->back, qs_came_back_key(item->id, item->arrival, item->size), 0) : 0;
+        if (how) {
+            status = qs_run_note(run, n, QS_LEFT_GONE, how == QS_CAME_BACK_DOUBT
+                                 ? "may have been handed to the mail server from the archive" : "was brought back before", err);
             continue;
         }
         missing->n[missing->count] = n;
@@ -569,8 +587,10 @@ static enum qs_status from_archive(struct run *run, const struct missing *missin
         const char *why = done.left_count ? left_why(&done, missing->ids[i]) : NULL;
         status = qs_run_note(run, missing->n[i], why ? QS_LEFT_REFUSED : done.stopped ? QS_NOT_REACHED : QS_DONE, why, err);
     }
-    run->result->archive = status == QS_OK ? NULL : talloc_strdup(run->result, run->past->archive);
-    return status;
+    for (uint32_t i = 0; status == QS_OK && i < missing->count; i++)
+        run->result->new_files += !done.stopped && !(done.left_count && left_why(&done, missing->ids[i]));
+    struct qs_error why = status == QS_DATA ? *err : (struct qs_error){""};
+    return status == QS_DATA ? qs_fail(err, QS_DATA, "%s; `restore --damaged` brings back what can be read of it", why.text) : status;
 }
 
 /* Files that a crash may have left: none of them is needed by a run that is undone. */
@@ -597,13 +617,15 @@ static enum qs_status undo(struct run *run, struct qs_error *err)
         return qs_fail(err, QS_NOMEM, "out of memory");
     struct later later;
     enum qs_status status = learn_all_later(run, run->how->state_dir, r->run, run->plan, &later, err);
+    if (status == QS_OK && run->plan->action == QS_ACT_PURGE && run->past->archived)
+        status = qs_came_back(run, run->how->state_dir, &later.back, &later.restorers, err);
     run->undoing = true;
     if (status == QS_OK && (!run->past->undoing || run->past->undone))
         status = qs_journal_mark(run->journal, "undoing", err);
     if (status == QS_OK)
         status = reverse_all(run, &later, &missing, err);
     if (status == QS_OK)
-        status = without_restored(run, &missing, err);
+        status = without_restored(run, &later, &missing, err);
     if (status == QS_OK)
         status = from_archive(run, &missing, err);
     bool settled = !r->stopped && r->left_count == r->count[QS_LEFT_GONE] + r->waiting;

@@ -205,7 +205,7 @@ enum qs_status qs_report_result_text(FILE *out, const struct qs_run_result *r, c
         fputs("\n", out);
     }
     if (r->waiting)
-        fprintf(out, "Left as a later run has put them: %s. Undo that, and they go back as well:\n  %s undo %s\n",
+        fprintf(out, "Left as a later run has put them: %s. What that has not archived goes back with\nits undo:\n  %s undo %s\n",
                 qs_plural(a, r->waiting, "message", "messages"), style->program, r->waits_for);
     if (r->in_place)
         fprintf(out, "Already in their places: %s\n", qs_plural(a, r->in_place, "message", "messages"));
@@ -248,6 +248,7 @@ enum qs_status qs_report_result_json(FILE *out, const struct qs_run_result *r, c
     qs_json_count(&o, "archived", r->archived);
     qs_json_count(&o, "in_quarantine", r->in_quarantine);
     qs_json_count(&o, "in_place", r->in_place);
+    qs_json_count(&o, "new_files", r->new_files);
     qs_json_text_or_null(&o, "waits_for", qs_span_of(r->waits_for));
     for (uint32_t i = 0; i < r->left_count; i++) {
         struct qs_json item = qs_json_new();

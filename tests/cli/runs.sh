@@ -82,7 +82,7 @@ expect 0 "a hold before a purge" --queue "$queue" --state "$state" hold --verdic
 expect 0 "the purge" --queue "$queue" --state "$state" purge --queue hold --verdict storm --commit
 expect 0 "its undo" --queue "$queue" --state "$state" undo
 expect 2 "undo of the hold" --queue "$queue" --state "$state" undo
-has "says where they are" "$out" "as a new file, to where that had found it: it is on hold, \`release\` lets it go"
+has "says where they are" "$out" "as a new file, to where that had found it: if that was hold, \`release\` lets it go"
 expect 0 "so be it" --queue "$queue" --state "$state" release --queue hold --verdict storm --commit
 
 # a run that is undone in part is found when what it waited for is not there any more
@@ -112,9 +112,33 @@ expect 2 "undo of the hold as well" --queue "$queue" --state "$state" undo "$(ru
 has "for the last" "$out" "undo $(run_of release)"
 same "nothing is moved" "$(where "$queue")" "$restored"
 expect 0 "undo of the last" --queue "$queue" --state "$state" undo
-same "is undo of all" "$(printf '%s\n' "$out" | grep -c '^Put back as well: ')" 2
+same "is undo of all" "$(printf '%s\n' "$out" | grep -c '^\(Put back\|Taken out again\) as well: ')" 2
 expect 0 "undo of the archive" --queue "$queue" --state "$state" undo "$archive"
 same "so all is there" "$(where "$queue" | sed 's/.* //' | sort)" "$(echo "$before" | sed 's/.* //' | sort)"
+
+# a purge of which a restore has brought back some, or all, and undo in the order in which it loses nothing
+for part in "--sender ." "--larger 1"; do
+    expect 0 "a purge" --queue "$queue" --state "$state" purge --verdict storm --commit
+    purge=$(run_of purge)
+    expect 0 "a restore of some: $part" --queue "$queue" --state "$state" restore "$state/$purge/archive.tar.zst" $part --commit
+    restored=$(printf '%s\n' "$out" | sed -n 's/^[^0-9]*\([0-9]*\) messages* of.*/\1/p')
+    expect 2 "undo of the purge waits for what was restored" --queue "$queue" --state "$state" undo "$purge"
+    has "and names that" "$out" "undo $(run_of restore)"
+    expect 0 "its archive is the only copy of what the undo of that takes out" --queue "$queue" --state "$state" forget --older 0s --commit
+    has "and is kept" "$out" "Kept: $purge; its archive may be the only copy"
+    expect 0 "undo of the restore" --queue "$queue" --state "$state" undo
+    has "takes them out" "$out" "Taken out again: $restored message"
+    has "and the purge gives them back" "$out" "Put back as well: $restored message"
+    same "so all is there" "$(where "$queue" | sed 's/.* //' | sort)" "$(echo "$before" | sed 's/.* //' | sort)"
+    expect 0 "now it can be forgotten" --queue "$queue" --state "$state" forget "$purge" --commit
+    has "without a flag" "$out" "Forgotten: $purge"
+done
+
+# of a finished list, what is not in the queue is told
+"$program" --queue "$queue" list --verdict storm --ids | sed '1s/^/0000000000\nNEVERHERE1\n/' > "$work/ids"
+"$program" --queue "$queue" --state "$state" hold --id - --include-legit --commit < "$work/ids" > "$work/out" 2> "$work/err"
+has "IDs that are not there" "$(cat "$work/err")" "2 of the $(wc -l < "$work/ids" | tr -d ' ') IDs: no message in the queue"
+expect 0 "undo of it" --queue "$queue" --state "$state" undo
 
 # a run that was killed in the midst of its first messages: its journal has their moves, and no outcome
 expect 0 "a hold" --queue "$queue" --state "$state" hold --verdict storm --commit
