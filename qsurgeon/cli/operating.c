@@ -427,7 +427,7 @@ static enum qs_status make_wish(struct qs_call *call, const struct qs_session *s
         return qs_fail(err, QS_NOMEM, "out of memory");
     if (action == QS_ACT_DEFER) {
         if (o->defer_for <= 0)
-            return qs_fail(err, QS_USAGE, "defer needs --for TIME");
+            return qs_fail(err, QS_USAGE, "defer needs --for TIME, more than 0");
         if (o->defer_for > deferral_most(session))
             return qs_fail(err, QS_USAGE, "--for %s is longer than mail is kept, %s: each message would be returned when it fails next; "
                            "`hold` parks it for any time", qs_text_age(age, o->defer_for), qs_text_age(most, deferral_most(session)));
