@@ -104,6 +104,8 @@ enum qs_status qs_run_names(TALLOC_CTX *parent, const char *state_dir, char ***n
  * QS_DATA: damaged. */
 enum qs_status qs_run_describe(TALLOC_CTX *parent, const char *state_dir, const char *name, struct qs_run *out,
                                struct qs_error *err) QS_MUST_CHECK;
+/* By its name: is that what the run does? */
+bool qs_run_does(const char *run, enum qs_action action);
 /* Is the last line of its journal an end? One short look; where it is false, qs_run_describe knows. */
 bool qs_run_at_end(const char *state_dir, const char *name);
 /* Reverses the run by the inverse of each message's steps, as far as the MTA has not acted since; what could not be reversed

@@ -97,7 +97,7 @@ static enum qs_status undo_waiting(struct qs_call *call, const char *name, const
         if (status == QS_OK)
             status = qs_undo(call->memory, next, instance, queue, how, &result, err);
         if (result && result->run[0]) {
-            const char *verb = strstr(next, "-restore-") ? "Taken out again as well" : "Put back as well";
+            const char *verb = qs_run_does(next, QS_ACT_RESTORE) ? "Taken out again as well" : "Put back as well";
             enum qs_status told = qs_operating_report(call, result, verb, status == QS_OK ? err : NULL);
             status = status == QS_OK ? told : status;
         }

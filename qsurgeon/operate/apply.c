@@ -314,9 +314,10 @@ static enum qs_status describe(struct run *run, TALLOC_CTX *batch, uint32_t n, s
     struct qs_entry e = {item->id, item->dir, item->kind, item->inode};
     struct qs_envelope envelope = {0};
     struct stat message;
-    enum qs_status status = by_file(run, item) ? find_entry(run, item, &e, err)
-                                               : read_and_compare(run, item, &e, &envelope, &message, err);
-    if (status == QS_OK && by_file(run, item))
+    enum qs_status status = QS_OK;
+    if (!by_file(run, item))
+        status = read_and_compare(run, item, &e, &envelope, &message, err);
+    else if ((status = find_entry(run, item, &e, err)) == QS_OK)
         status = look_and_compare(run, run->fs, item, &e, &message, err);
     return status == QS_OK ? describe_moves(run, run->fs, batch, n, &e, &envelope, &message, out, err) : status;
 }

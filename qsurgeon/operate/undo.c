@@ -210,7 +210,7 @@ enum qs_status qs_resume(TALLOC_CTX *parent, const char *name, const struct qs_i
 
 /* --- what has come back ----------------------------------------------------------------------------------------------- */
 
-static bool names_action(const char *run, enum qs_action action)
+bool qs_run_does(const char *run, enum qs_action action)
 {
     char part[40];
     snprintf(part, sizeof part, "-%s-", qs_action_name(action));
@@ -263,7 +263,7 @@ enum qs_status qs_came_back(TALLOC_CTX *parent, const char *state_dir, struct qs
         status = QS_OK;                             /* what cannot be listed says nothing */
     for (size_t i = 0, brought = 0; status == QS_OK && i < count; i++) {
         /* a purge takes away what runs before it have brought back; or it was undone itself */
-        bool restores = names_action(names[i], QS_ACT_RESTORE), purges = names_action(names[i], QS_ACT_PURGE);
+        bool restores = qs_run_does(names[i], QS_ACT_RESTORE), purges = qs_run_does(names[i], QS_ACT_PURGE);
         if (restores || (purges && (brought || was_undone(table, state_dir, names[i])))) {
             status = learn_run(table, state_dir, names[i], (uint32_t)i, err);
             brought++;
@@ -377,7 +377,7 @@ static enum qs_status learn_all_later(TALLOC_CTX *parent, const char *state_dir,
     enum qs_status status = qs_run_names(parent, state_dir, &l->names, &count, err);
     for (uint32_t i = 0; status == QS_OK && i < count; i++) {
         bool past_it = is_undone(state_dir, l->names[i]) && !waits(state_dir, l->names[i]) &&
-                       !names_action(l->names[i], QS_ACT_PURGE);
+                       !qs_run_does(l->names[i], QS_ACT_PURGE);
         if (strcmp(l->names[i], name) > 0 && !past_it)
             status = learn_later(l, i, state_dir, plan, err);
     }
@@ -487,11 +487,17 @@ static enum qs_status reverse_one(struct run *run, uint32_t n, bool *changed, st
     return dropped != QS_OK ? dropped : status;
 }
 
+/* Has a message of a purge been brought back meanwhile? As of qs_came_back(); 0: no. */
+static uint32_t how_back(const struct later *later, const struct qs_plan_item *item)
+{
+    return later->back ? qs_table_get(later->back, qs_came_back_key(item->id, item->arrival, item->size), 0) : 0;
+}
+
 /* Which of the runs that restored has brought it, and could take it out again; NULL: none. It may even have the inode that it had
  * before, and with that its old name. */
 static const char *restorer(const struct later *later, const struct qs_plan_item *item)
 {
-    uint32_t how = later->back ? qs_table_get(later->back, qs_came_back_key(item->id, item->arrival, item->size), 0) : 0;
+    uint32_t how = how_back(later, item);
     return how >= QS_CAME_BACK_BY ? later->restorers[how - QS_CAME_BACK_BY] : NULL;
 }
 
@@ -560,15 +566,14 @@ static enum qs_status without_restored(struct run *run, const struct later *late
     missing->count = 0;
     for (uint32_t i = 0; status == QS_OK && i < count; i++) {
         uint32_t n = missing->n[i];
-        const struct qs_plan_item *item = &run->plan->items[n];
-        uint32_t how = later->back ? qs_table_get(later->back, qs_came_back_key(item->id, item->arrival, item->size), 0) : 0;
+        uint32_t how = how_back(later, &run->plan->items[n]);
         if (how) {
             status = qs_run_note(run, n, QS_LEFT_GONE, how == QS_CAME_BACK_DOUBT
                                  ? "may have been handed to the mail server from the archive" : "was brought back before", err);
             continue;
         }
         missing->n[missing->count] = n;
-        missing->ids[missing->count++] = item->id;
+        missing->ids[missing->count++] = run->plan->items[n].id;
     }
     return status;
 }
@@ -576,21 +581,24 @@ static enum qs_status without_restored(struct run *run, const struct later *late
 static enum qs_status from_archive(struct run *run, const struct missing *missing, struct qs_error *err)
 {
     struct qs_restored done = {0};
+    struct qs_error damage = {""};
     if (missing->count == 0 || run->result->stopped)
         return QS_OK;
     if (!run->past->archive)
         return qs_fail(err, QS_DATA, "%u messages are neither in quarantine nor in an archive", missing->count);
     enum qs_status status = qs_restore(run, run->past->archive, missing->ids, missing->count, run->format, run->queue, run->fs,
-                                       run->how, &done, err);
+                                       run->how, &done, &damage);
+    if (status != QS_OK)
+        status = qs_fail(err, status, "%s%s", damage.text,
+                         status == QS_DATA ? "; `restore --damaged` brings back what can be read of it" : "");
     run->result->stopped |= done.stopped;
     for (uint32_t i = 0; status == QS_OK && i < missing->count; i++) {
         const char *why = done.left_count ? left_why(&done, missing->ids[i]) : NULL;
-        status = qs_run_note(run, missing->n[i], why ? QS_LEFT_REFUSED : done.stopped ? QS_NOT_REACHED : QS_DONE, why, err);
+        enum qs_outcome outcome = why ? QS_LEFT_REFUSED : done.stopped ? QS_NOT_REACHED : QS_DONE;
+        run->result->new_files += outcome == QS_DONE;
+        status = qs_run_note(run, missing->n[i], outcome, why, err);
     }
-    for (uint32_t i = 0; status == QS_OK && i < missing->count; i++)
-        run->result->new_files += !done.stopped && !(done.left_count && left_why(&done, missing->ids[i]));
-    struct qs_error why = status == QS_DATA ? *err : (struct qs_error){""};
-    return status == QS_DATA ? qs_fail(err, QS_DATA, "%s; `restore --damaged` brings back what can be read of it", why.text) : status;
+    return status;
 }
 
 /* Files that a crash may have left: none of them is needed by a run that is undone. */
