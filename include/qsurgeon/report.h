@@ -117,9 +117,9 @@ enum qs_status qs_report_result_text(FILE *out, const struct qs_run_result *resu
                                      const struct qs_style *style, struct qs_error *err) QS_MUST_CHECK;
 enum qs_status qs_report_result_json(FILE *out, const struct qs_run_result *result, const char *verb,
                                      struct qs_error *err) QS_MUST_CHECK;
-/* One unfinished run, and how to settle it. */
 /* Of a deferral: how many messages get no more than one try after it; nothing where there are none. */
 void qs_report_last_tries(FILE *out, const struct qs_plan *plan);
+/* One unfinished run, and how to settle it. */
 void qs_report_unfinished(FILE *out, const struct qs_run *run, const struct qs_style *style);
 enum qs_status qs_report_log_text(FILE *out, const struct qs_run *runs, size_t count, const struct qs_style *style,
                                   struct qs_error *err) QS_MUST_CHECK;

@@ -44,14 +44,14 @@ static enum qs_status nothing_due(struct qs_call *call, int64_t now, int64_t nex
 }
 
 /* What of a finished list is not in the plan. */
-static void tell_left_of_list(const struct qs_session *session, const struct qs_plan *plan)
+static void tell_left_of_list(const struct qs_scan *scan, const struct qs_plan *plan)
 {
-    uint32_t absent = session->named > session->view.scan->count ? session->named - session->view.scan->count : 0;
-    if (absent)
+    const uint32_t named = scan->options.only ? qs_table_count(scan->options.only) : 0;
+    if (named > scan->count)
         qs_complain("%" PRIu32 " of the %" PRIu32 " IDs: no message in the queue that can be taken (gone, being written, or none ever)",
-                    absent, session->named);
-    if (session->named && plan->left_unfit)
-        qs_complain("%" PRIu32 " of the %" PRIu32 " IDs: %s has no meaning where they are", plan->left_unfit, session->named,
+                    named - scan->count, named);
+    if (named && plan->left_unfit)
+        qs_complain("%" PRIu32 " of the %" PRIu32 " IDs: %s has no meaning where they are", plan->left_unfit, named,
                     qs_action_name(plan->action));
 }
 
@@ -94,7 +94,7 @@ static enum qs_status operate(struct qs_call *call, enum qs_action action, struc
     if (status == QS_OK)
         status = qs_operating_plan(call, session, action, marks, &guard, &plan, err);
     if (status == QS_OK)
-        tell_left_of_list(session, plan);
+        tell_left_of_list(session->view.scan, plan);
     if (status == QS_OK && o->plan)
         status = qs_plan_write(plan, o->plan, err);
     if (status != QS_OK)

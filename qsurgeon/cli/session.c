@@ -337,7 +337,6 @@ enum qs_status qs_session_open_list(struct qs_call *call, enum qs_action action,
     if (!ok)
         return qs_fail(err, QS_NOMEM, "out of memory");
     session->view.now = time(NULL);
-    session->named = qs_table_count(only);
     enum qs_status status = qs_format_discover(call->memory, call->options->mta, &place, &list, &count, err);
     call->instance = status == QS_OK && count == 1 ? list[0] : NULL;
     for (size_t i = 0; status == QS_OK && i < count; i++) {

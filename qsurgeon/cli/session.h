@@ -10,7 +10,6 @@ struct qs_session {
     struct qs_view view;
     uint8_t *selected;              /* NULL: everything */
     const struct qs_site *site;
-    uint32_t named;                 /* of a finished list: different IDs on it; 0: everything was read */
 };
 
 /* Shows what is there so far; view.partial is true. */
